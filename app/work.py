@@ -185,7 +185,7 @@ class Work:
 
     def notify_worker(self) -> None:
         """Tell a worker, after the commit, that this account has due work."""
-        self.enqueue_after_commit("drain", account_id=str(self.account_id))
+        self.enqueue_after_commit("wake", account_id=str(self.account_id))
 
     def enqueue_after_commit(self, task: str, **arguments: Any) -> None:
         """Enqueue a task of `jobs/settings.py` after the commit, only once for the same arguments."""

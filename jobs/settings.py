@@ -20,15 +20,17 @@ class SaqTask(msgspec.Struct, frozen=True):
 
 
 TASKS = (
-    # Wake the worker: match events, advance enrollments, send effects and run the jobs of due accounts.
-    SaqTask("drain", timeout=120),
-    # Delete expired data: contacts deleted 30 days ago, week-old decisions that a filter did not match.
+    # Only wakes the worker; its account queues then do the work of the account, or of all due accounts.
+    SaqTask("wake", timeout=120),
+    # Delete contacts, notes and tasks that were deleted 30 days ago, and week-old decisions that a filter did
+    # not match.
     SaqTask("delete_expired_data", timeout=600, cron="7 * * * *"),
-    # Delete events and webhook deliveries older than 30 days that nothing refers to.
+    # Delete webhook deliveries and finished schedule jobs older than 30 days, and events as old that nothing
+    # refers to.
     SaqTask("delete_old_events", timeout=3600, cron="37 3 * * *"),
 )
 
-SWEEP_SECONDS = 1.0  # how often every worker sweeps and enqueues `drain`, in case a wake-up got lost
+SWEEP_SECONDS = 1.0  # how often every worker sweeps and enqueues `wake`, in case a wake-up got lost
 
 
 def wakeup_key(task: str, arguments: Mapping[str, Any], now: float) -> str:

@@ -67,7 +67,7 @@ class AccountQueue:
 
     An account waits in the queue at most once. An account with much to do has two turns at a time, so that
     one batch is decided while the database writes the other, and never more. In a `single` queue it has one:
-    a turn that hangs holds up its own account and takes no second server."""
+    a turn that hangs holds up its own account only, and keeps one `serve` loop busy, not two."""
 
     def __init__(self, runtime: Runtime, run_turn: Turn, name: str, *, single: bool = False) -> None:
         self.runtime, self.run_turn, self.name = runtime, run_turn, name

@@ -102,7 +102,7 @@ class WorkerProcess:
             self.queues[name].next_queues = [self.queues[other] for other in following]
         self.saq_queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
         handlers = {
-            "drain": self.on_drain,
+            "wake": self.on_wake,
             "delete_expired_data": self.on_delete_expired_data,
             "delete_old_events": self.on_delete_old_events,
         }
@@ -130,7 +130,7 @@ class WorkerProcess:
         self.guard = RestoreGuard(runtime)
         self._warned_at = 0.0
 
-    async def on_drain(self, _context: Any, *, account_id: str | None = None) -> None:
+    async def on_wake(self, _context: Any, *, account_id: str | None = None) -> None:
         """A wake-up: carries at most an account's id, never state."""
         self.saq.jobs_received += 1
         if account_id is None or not self.guard.checked:
@@ -174,7 +174,7 @@ class WorkerProcess:
     async def wake_workers(self) -> None:
         """Wakes whichever worker is listening, once a second, in case a wake-up got lost."""
         while not self.stop.is_set():
-            await self.runtime.enqueue("drain", {})
+            await self.runtime.enqueue("wake", {})
             await self._rest(self.stop, SWEEP_SECONDS)
 
     async def heartbeat(self) -> None:

@@ -10,7 +10,7 @@ How a contact goes through a workflow:
  6. `core.advance` decides what happens next to each of them: pure, with the time and the facts handed in.
     What a step does is in its module in `core.steps`.
  7. `advancing.changeset` writes the batch in one transaction: executions, contact changes, events,
-    effects and due times.
+    effects, and the due times that `core.interpreter` set (the rules of waits are in `core.timing`).
  8. `effects.dispatcher` claims due *effects* and sends each through `effects.channels`, which calls an
     adapter of `app.integrations`; the outcome is written under the claim's fence.
  9. `schedules.scheduler` fires what time alone brings: schedules, date triggers, segment membership,

@@ -47,7 +47,7 @@ _cursors: dict[UUID, FileCursor] = {}
 async def check_import(work: Work, job: Job) -> bool:
     """Checks the next batch of rows; True when all rows have a verdict. Changes no contact."""
     import_id = UUID(job.args["import_id"])
-    import_ = await work.imports.locked(import_id)
+    import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "checking" or import_.job_id != job.id:
         return True
     cursor = _cursors.pop(job.id, None)
@@ -72,7 +72,7 @@ async def check_import(work: Work, job: Job) -> bool:
     finished = len(lines) < BATCH
     if finished:
         await work.imports.change(import_id, status="ready", rows_total=import_.rows_checked + len(rows))
-    await work.imports.job_progress(job.id, import_.rows_checked + len(rows), import_.rows_total)
+    await work.imports.set_job_progress(job.id, import_.rows_checked + len(rows), import_.rows_total)
     await work.commit()
     if not finished:
         cursor.checked += len(rows)

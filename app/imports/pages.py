@@ -82,7 +82,7 @@ def _columns(import_: Any) -> list[FileColumn]:
 async def _verdicts(work: Work, import_: Any, verdict: str, fields: Fields) -> VerdictRows:
     count: int = getattr(import_, f"rows_{verdict}")
     rows = await work.imports.samples(import_.id, verdict, EXAMPLES) if count else []
-    reasons = await work.imports.reasons(import_.id, EXAMPLES) if count and verdict == "bad" else []
+    reasons = await work.imports.bad_reasons(import_.id, EXAMPLES) if count and verdict == "bad" else []
     return VerdictRows(
         verdict,
         LABELS[verdict],

@@ -23,7 +23,7 @@ async def run_import(work: Work, job: Job) -> bool:
     """Writes the next batch of rows into the contacts; True when no row is left. A row whose contact was
     created or changed since the check gets a new verdict."""
     import_id = UUID(job.args["import_id"])
-    import_ = await work.imports.locked(import_id)
+    import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "running" or import_.job_id != job.id:
         return True
     stored_rows = await work.imports.unapplied_rows(import_id, BATCH)
@@ -40,7 +40,7 @@ async def run_import(work: Work, job: Job) -> bool:
         {"status": "done", "finished_at": work.now, "content": b""} if finished else {}
     )
     await work.imports.change(import_id, applied=import_.applied + len(rows), **counts, **completion)
-    await work.imports.job_progress(job.id, import_.applied + len(rows), job.total)
+    await work.imports.set_job_progress(job.id, import_.applied + len(rows), job.total)
     if finished:
         totals = {name.removeprefix("rows_"): (None, count) for name, count in counts.items()}
         work.audit("import.finished", "import", import_id, totals)

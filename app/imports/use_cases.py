@@ -81,7 +81,7 @@ def _mapping_by_content(samples: list[list[str]]) -> dict[str, str]:
 
 async def load_import(work: Work, import_id: UUID) -> Any:
     """One import. Raises `NotFound`."""
-    import_ = await work.imports.row(import_id)
+    import_ = await work.imports.find(import_id)
     if import_ is None:
         raise NotFound("import")
     return import_
@@ -93,7 +93,7 @@ async def _locked(work: Work, import_id: UUID) -> Any:
     before = await load_import(work, import_id)
     if before.job_id is not None:
         await work.imports.lock_job(before.job_id)
-    import_ = await work.imports.locked(import_id)
+    import_ = await work.imports.lock(import_id)
     if import_ is None:
         raise NotFound("import")
     return import_
@@ -165,7 +165,7 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
         raise Invalid(errors)
     await work.imports.delete_rows(import_id)
     if import_.job_id is not None:
-        await work.imports.cancel_job(import_.job_id, work.now)
+        await work.jobs.cancel(import_.job_id, work.now)
     job_id = work.add_job("import", "import.check", {"import_id": str(import_id)}, shape["rows_total"])
     await work.imports.change(
         import_id,
@@ -232,7 +232,7 @@ async def cancel_import(work: Work, import_id: UUID) -> None:
     if not may_cancel(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. There is nothing to cancel.")
     if import_.job_id is not None:
-        await work.imports.cancel_job(import_.job_id, work.now)
+        await work.jobs.cancel(import_.job_id, work.now)
     await work.imports.change(import_id, status="cancelled", finished_at=work.now)
     work.audit("import.cancelled", "import", import_id, {"written": (None, import_.applied)})
     await work.commit()

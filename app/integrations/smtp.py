@@ -63,8 +63,8 @@ class SmtpMailer:
         self.sender = sender
 
     async def send(self, email: Email) -> CallOutcome:
-        """The outcome of one email. A failure before the data was sent can be retried; a connection that
-        breaks after it leaves the effect in doubt."""
+        """The outcome of one email. A 5xx response is permanent at every stage. Any other failure before the
+        data was sent can be retried; a connection that breaks after it leaves the effect in doubt."""
         recipients = (email.recipient, *email.copies)
         try:
             message = compose(email, self.sender)
@@ -145,8 +145,10 @@ def _refused(
 
 
 def _reply_text(error: BaseException) -> str:
-    if isinstance(error, SMTPTimeoutError | TimeoutError):
+    if isinstance(error, SMTPTimeoutError):
         return f"no answer within {TIMEOUT:.0f} seconds"
+    if isinstance(error, TimeoutError):
+        return f"it took longer than {STAGE_SECONDS:.0f} seconds"
     if isinstance(error, SMTPServerDisconnected):
         return "the server hung up"
     return _clean(str(error))[:300] or type(error).__name__

@@ -75,7 +75,7 @@ async def _list(
             Channel(row.channel),
             row.recipient,
             row.subject,
-            row.bit,
+            row.preview,
             row.received_at,
             page_link(f"/mailbox/{row.id}", query),
         )

@@ -23,7 +23,7 @@ TENANT_TABLES = (
     "workflow_revisions",
     "workflows",
 )
-# Facts: added, never changed; events only get the mark that they were matched.
+# Rows are added, never changed or deleted.
 INSERT_ONLY_TABLES = ("audit_logs", "workflow_references", "workflow_versions")
 
 # Which accounts have something due at a moment, and since when. Nothing else leaves this function.

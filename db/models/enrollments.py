@@ -109,8 +109,8 @@ class Effect(TenantRow, Base):
     call: if the worker dies while it is null, nothing was sent; if it dies later, the effect is in doubt.
     `attempted_at` is set with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED`).
 
-    `fence` grows with each claim and each command. Every later write of the claim names it and changes no row
-    if it is old."""
+    `fence` grows with each claim and with each command that ends one; retrying an effect that waits for its
+    next attempt leaves it. Every later write of the claim names it and changes no row if it is old."""
 
     __tablename__ = "effects"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Jobs: background work that a member started (an import, a bulk edit)."""
+"""Jobs: background work that a member or a schedule started."""
 
 from datetime import datetime
 from typing import Any
@@ -10,9 +10,9 @@ from db.models.base import Base, TenantRow, of_account
 
 
 class Job(TenantRow, Base):
-    """Background work that a member started (an import, a bulk edit). The row is the job; Redis only
-    notifies. `fence` grows with each claim and each command; every later write of the claim names it and
-    changes no row if it is old. `progress` outlives a claim."""
+    """Background work that a member started (an import, a bulk edit), or one occurrence of a schedule. The
+    row is the job; Redis only notifies. `fence` grows with each claim, retry and cancellation; every later
+    write of the claim names it and changes no row if it is old. `progress` outlives a claim."""
 
     __tablename__ = "jobs"
     __table_args__ = (

@@ -1,8 +1,9 @@
 """Statements that claim effects, begin their calls and write their outcomes.
 
-A lease ends by the database's own clock; due times are compared with the engine's time. Every claim and every
-command of a member raises `fence`, and every later write of a claim names its fence: a worker that lost its
-lease updates no row.
+A lease ends by the database's own clock; due times are compared with the engine's time. Every claim raises
+`fence`, and so does every command of a member that a claim may not overwrite (not the retry of an effect that
+only waits for its next attempt). Every later write of a claim names its fence: a worker that lost its lease
+updates no row.
 """
 
 from sqlalchemy import text

@@ -1,6 +1,7 @@
 """Statements that claim background jobs, renew the claim before each batch and write how a job ended.
 
-Each of them names the fence of its claim: a worker that lost its lease updates no row.
+CLAIM_JOB raises the fence; each of the others names the fence of its claim: a worker that lost its lease
+updates no row.
 """
 
 from sqlalchemy import text

@@ -53,6 +53,7 @@ ROW_COLUMNS = (
     ImportRow.reason,
     ImportRow.contact_id,
 )
+ROW_NAMES = ("line", "cells", "values", "verdict", "reason", "contact_id")
 SELECT_UNAPPLIED_ROWS = (
     select(*ROW_COLUMNS)
     .where(
@@ -98,13 +99,13 @@ class ImportRepository(TenantRepository[Import]):
             parameters={"account": self.account_id},
         )  # fmt: skip
 
-    async def row(self, import_id: UUID) -> Any | None:
+    async def find(self, import_id: UUID) -> Any | None:
         """One import with the state of its job, without its content."""
         values = {"account": self.account_id, "id": import_id}
         return (await self.session.execute(IMPORT_BY_ID, values)).one_or_none()
 
-    async def locked(self, import_id: UUID) -> Any | None:
-        """The same row, locked until the transaction ends."""
+    async def lock(self, import_id: UUID) -> Any | None:
+        """The same import, locked until the transaction ends."""
         values = {"account": self.account_id, "id": import_id}
         if await self.session.scalar(LOCK_IMPORT.with_for_update(), values) is None:
             return None
@@ -124,8 +125,8 @@ class ImportRepository(TenantRepository[Import]):
             .values(updated_at=func.clock_timestamp(), **values)
         )
 
-    async def job_progress(self, job_id: UUID, progress: int, total: int) -> None:
-        """Updates the progress of the job."""
+    async def set_job_progress(self, job_id: UUID, progress: int, total: int) -> None:
+        """Sets the progress of the job."""
         await self.session.execute(
             update(Job)
             .where(Job.account_id == self.account_id, Job.id == job_id)
@@ -133,18 +134,9 @@ class ImportRepository(TenantRepository[Import]):
         )
 
     async def lock_job(self, job_id: UUID) -> None:
-        """Locks a job until the transaction ends, after its running batch has committed."""
+        """Waits for the job's running batch to commit, then locks the job until the transaction ends."""
         query = select(Job.id).where(Job.account_id == self.account_id, Job.id == job_id)
         await self.session.execute(query.with_for_update())
-
-    async def cancel_job(self, job_id: UUID, now: datetime) -> None:
-        """Cancels a job that has not ended."""
-        await self.session.execute(
-            update(Job)
-            .where(Job.account_id == self.account_id, Job.id == job_id)
-            .where(Job.status.in_(("queued", "running")))
-            .values(status="cancelled", finished_at=now)
-        )
 
     async def tag_ids(self, names: Sequence[str]) -> dict[str, UUID]:
         """The ids, by name, of those of these tags that exist."""
@@ -203,7 +195,7 @@ class ImportRepository(TenantRepository[Import]):
         return int(await self.session.scalar(query) or 0)
 
     async def matchable_rows(self, import_id: UUID) -> Sequence[Any]:
-        """Line and values of every row that has values to match."""
+        """Line and the fields to set (`values.set`) of every row whose `values` are not empty, by line."""
         values = {"account": self.account_id, "import_id": import_id}
         return (await self.session.execute(SELECT_MATCHABLE_ROWS, values)).all()
 
@@ -221,7 +213,7 @@ class ImportRepository(TenantRepository[Import]):
         )
         return (await self.session.execute(query)).all()
 
-    async def reasons(self, import_id: UUID, most: int) -> Sequence[Any]:
+    async def bad_reasons(self, import_id: UUID, most: int) -> Sequence[Any]:
         """Why rows are bad: reason and count, the most frequent first."""
         query = (
             select(ImportRow.reason, func.count().label("count"))
@@ -273,6 +265,3 @@ class ImportRepository(TenantRepository[Import]):
             if len(rows) < 1000:
                 return
             line = rows[-1].line
-
-
-ROW_NAMES = ("line", "cells", "values", "verdict", "reason", "contact_id")

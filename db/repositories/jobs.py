@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_
+from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_, update
 
 from db.models import CircuitBreaker, Effect, Enrollment, Event, Job, Worker, Workflow
 from db.queries.engine_state import READ_ENGINE_STATE
@@ -51,6 +51,16 @@ class JobRepository(TenantRepository[Job]):
         )
         job: Job | None = await self.session.scalar(query)
         return job
+
+    async def cancel(self, job_id: UUID, now: datetime) -> None:
+        """Cancels a job that has not ended. A worker that still holds its claim writes nothing more, because
+        the fence is raised."""
+        await self.session.execute(
+            update(Job)
+            .where(Job.account_id == self.account_id, Job.id == job_id)
+            .where(Job.status.in_(("queued", "running")))
+            .values(status="cancelled", finished_at=now, lease_until=None, fence=Job.fence + 1)
+        )
 
     async def failing(self, limit: int = 10) -> Sequence[Any]:
         """The latest failed jobs (COLUMNS)."""

@@ -1,4 +1,4 @@
-"""Caught messages. Ids are in the order of time."""
+"""Caught messages. Ids sort by time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,8 +32,8 @@ class MailboxRepository(TenantRepository[MailboxMessage]):
         secrets: bool,
         limit: int = 30,
     ) -> tuple[Sequence[Any], bool]:
-        """id, channel, recipient, subject, bit, received_at of at most `limit` messages (of one channel, if
-        given), newest first, older than `after` or newer than `before`, and whether there are more in that
+        """id, channel, recipient, subject, preview, received_at of at most `limit` messages (of one channel,
+        if given), newest first, older than `after` or newer than `before`, and whether there are more in that
         direction."""
         query = self._visible(
             select(
@@ -41,7 +41,7 @@ class MailboxRepository(TenantRepository[MailboxMessage]):
                 MailboxMessage.channel,
                 MailboxMessage.recipient,
                 MailboxMessage.subject,
-                func.left(MailboxMessage.body, PREVIEW_LENGTH).label("bit"),
+                func.left(MailboxMessage.body, PREVIEW_LENGTH).label("preview"),
                 MailboxMessage.received_at,
             ),
             secrets=secrets,

@@ -187,7 +187,9 @@ def follow_contacts(client: Client, path: str, seconds: int) -> None:
     ensure(len(listed) == CONTACTS, f"the list has {len(listed)} contacts and not {CONTACTS}")
     ids = [contact["id"] for contact in listed]
     client.post("/contacts/bulk/tags", {"ids": ids, "tag": f"vip-{RUN}"})
-    client.until("all have the email", path, lambda page: counts_of(page, "send_email")["completed"] == CONTACTS)
+    client.until(
+        "all have the email", path, lambda page: counts_of(page, "send_email")["completed"] == CONTACTS
+    )
     ensure(
         counts_of(client.get(path), "wait")["current"] + counts_of(client.get(path), "goal")["current"]
         == CONTACTS,

@@ -85,6 +85,22 @@ async def test_canceled_import_can_continue(world: World) -> None:
         assert (await show(client, page))["item"]["written"] == 900
 
 
+async def test_canceled_import_raises_the_fence_of_its_running_job(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await run_queued_jobs(world, who)
+        page = await act(client, await show(client, page), "run")
+        [job] = await world.sql(
+            "update jobs set status = 'running', lease_until = clock_timestamp() + interval '1 minute'"
+            " where account_id = $1 and task = 'import.run' returning id, fence",
+            who.account_id,
+        )
+        await act(client, await show(client, page), "cancel")
+    [row] = await world.sql("select status, fence, lease_until from jobs where id = $1", job["id"])
+    assert tuple(row) == ("cancelled", job["fence"] + 1, None)
+
+
 async def test_contact_created_concurrently_is_updated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     who = await world.person("operator")
     mail = sample_rows(3)[1][10]

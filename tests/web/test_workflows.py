@@ -58,6 +58,18 @@ async def test_rename_pause_resume_archive(world: World) -> None:
         assert action in audit
 
 
+async def test_audit_tells_a_new_description_from_a_new_name(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await new_workflow(client)
+        assert (await client.post(at, json={"description": "For new ones"})).status_code == 200
+        described = [action for action, _ in await world.audit(owner.account_id)]
+        assert (await client.post(at, json={"name": "Hello"})).status_code == 200
+        named = [action for action, _ in await world.audit(owner.account_id)]
+    assert ("workflow.updated" in described, "workflow.renamed" in described) == (True, False)
+    assert (named.count("workflow.updated"), named.count("workflow.renamed")) == (1, 1)
+
+
 async def test_publishing_names_every_problem_and_its_place(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from app.engine.advancing.loader import ON_EFFECT
 from app.engine.advancing.side_records import SideRecords
 from app.engine.core.events import (
     CONTACT_DELETED,
@@ -20,7 +19,7 @@ from app.engine.core.events import (
     EngineEvent,
     Source,
 )
-from app.engine.core.types import ContactChange, Decision, Outcome, Status
+from app.engine.core.types import EFFECT_WAITS, ContactChange, Decision, Outcome, Status
 from app.engine.core.version import Program
 from app.engine.matching.event_subscriptions import subscribed_kinds
 from app.engine.program_cache import AccountContext
@@ -94,7 +93,7 @@ class ChangeSet:
         )
         if decision.status is not Status.ACTIVE:
             self.end(row, decision)
-        if row.wait_reason in ON_EFFECT and any(
+        if row.wait_reason in EFFECT_WAITS and any(
             execution.outcome is Outcome.SKIPPED for execution in decision.closed
         ):
             self.canceled_visits.append({"enrollment_id": row.id, "seq": row.seq})

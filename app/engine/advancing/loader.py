@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app.engine.core.advance import advance, leave
 from app.engine.core.types import (
+    EFFECT_WAITS,
     Decision,
     EffectState,
     EnrollmentState,
@@ -29,24 +30,24 @@ from db.queries.effect_claims import UNWANTED_CLASS
 from db.queries.enrollment_batches import READ_EFFECT_OUTCOMES
 from db.queries.event_matching import OLDEST_UNMATCHED_EVENT
 
-ON_EFFECT = ("effect", "retry", "hold", "breaker_open")
 _State = tuple[UUID, str]
 
 
 class BatchContext(msgspec.Struct):
-    """Everything that a batch was read with. `facts` are those of existing contacts, `deleted` those of
-    deleted contacts whose deletion started an enrollment. `around` is the step context of each workflow, with
-    the state of its steps; `before` is that state as it was read, so that only changes are written back."""
+    """Everything that `load` read for a batch. `facts` are those of existing contacts, `deleted` those of
+    deleted contacts whose deletion started an enrollment. `step_contexts` has the step context of each
+    workflow, with the state of its steps; `states_as_read` has that state as it was read, encoded, so that
+    only changes are written back."""
 
     programs: Programs
     facts: dict[UUID, Facts]
     deleted: dict[UUID, Facts]
     effects: dict[UUID, EffectState]
     answers: dict[UUID, str]
-    around: dict[UUID, StepContext]
-    before: dict[_State, bytes]
+    step_contexts: dict[UUID, StepContext]
+    states_as_read: dict[_State, bytes]
 
-    def decide(self, row: Any, now: Any, one_step: bool = False) -> Decision:
+    def decide(self, row: Any, now: datetime, one_step: bool = False) -> Decision:
         """Decides on one claimed enrollment; with `one_step` it advances by one step only. The facts of its
         contact change in place: the next enrollment of the same contact sees the change."""
         state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
@@ -62,18 +63,18 @@ class BatchContext(msgspec.Struct):
             reason = str(program or "This version no longer exists.")
             return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, reason)
         facts.data = row.data
-        decision = advance(program, state, facts, now, self.around[row.workflow_id], one_step)
+        decision = advance(program, state, facts, now, self.step_contexts[row.workflow_id], one_step)
         if decision.delete:
             self.facts.pop(row.contact_id, None)
         return decision
 
-    async def keep(self, db: BatchSession) -> None:
+    async def write_step_states(self, db: BatchSession) -> None:
         """Writes the step states that changed."""
         rows = []
-        for workflow, context in self.around.items():
+        for workflow, context in self.step_contexts.items():
             for key, state in context.states.items():
                 encoded = msgspec.json.encode(state)
-                if encoded != self.before.get((workflow, key)):
+                if encoded != self.states_as_read.get((workflow, key)):
                     rows.append({"workflow_id": workflow, "step_key": key, "state": encoded.decode()})
         await db.insert(statements.UPDATE_STEP_STATES, rows)
 
@@ -97,8 +98,8 @@ def state_of(row: Any, effect: EffectState | None = None, answer: str | None = N
 
 
 async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
-    """Reads a batch. Contacts that a step may change are locked until the transaction ends, then the step
-    states."""
+    """Reads a batch. Locks first the contacts that a step may change, then the step states; all stay locked
+    until the transaction ends."""
     programs = await account.programs((row.workflow_id, row.version) for row in rows)
     program_of = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
     facts, deleted = await _facts(account, rows, programs)
@@ -113,7 +114,7 @@ async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
     }
     shared = await _account_context(account, list(running.values()), [*facts.values(), *deleted.values()])
     shared.unmatched_since = await _oldest_unmatched_event(account, rows)
-    batch.around = {workflow: replace(shared, states={}) for workflow in program_of}
+    batch.step_contexts = {workflow: replace(shared, states={}) for workflow in program_of}
     await _load_step_states(db, running, batch)
     return batch
 
@@ -219,12 +220,12 @@ async def _load_step_states(db: BatchSession, running: Mapping[Any, Program], ba
         await db.do(statements.CREATE_STEP_STATES, **keys)
         rows = await db.all(statements.LOCK_STEP_STATES, **keys)
     for row in rows:
-        batch.around[row.workflow_id].states[row.step_key] = row.state
-        batch.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
+        batch.step_contexts[row.workflow_id].states[row.step_key] = row.state
+        batch.states_as_read[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
 async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectState]:
-    waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
+    waiting = [row for row in rows if row.wait_reason in EFFECT_WAITS]
     if not waiting:
         return {}
     effect_rows = await db.all(

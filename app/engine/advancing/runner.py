@@ -147,7 +147,7 @@ class AdvanceTask:
             goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
             program = batch.programs.get((row.workflow_id, row.version))
             changes.add(row, decision, program if isinstance(program, Program) else None)
-        await batch.keep(db)
+        await batch.write_step_states(db)
         await changes.write(work, db, account)
         if mark is not None:
             await db.do(DELETE_MARKS, marks=[mark])

@@ -14,6 +14,7 @@ from app.engine.core.steps import MET, TIMEOUT, SendEmail, Wait, WaitFor, Webhoo
 from app.engine.core.steps.base import Execute
 from app.engine.core.timing.wait_times import period_end, wait_end_changed
 from app.engine.core.types import (
+    EFFECT_WAITS,
     END,
     STOPPED,
     Closed,
@@ -36,8 +37,7 @@ SOONEST, LATEST = (
     timedelta(seconds=5),
     timedelta(seconds=30),
 )  # between rechecks whether the matcher has caught up
-_EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT, WaitReason.BREAKER_OPEN)
-# Waits that are over at their time, with no further condition.
+# Waits for a time only. When it comes, the enrollment passes or waits anew: see `timed_out`.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 
 
@@ -85,7 +85,7 @@ class Run:
         if enrollment.wait_reason is None:
             return self.run(index)
         node = self.program.nodes[index]
-        if enrollment.wait_reason in _EFFECTS:
+        if enrollment.wait_reason in EFFECT_WAITS:
             return self.resume_effect(node)
         return self.resume_wait(node)
 
@@ -158,8 +158,9 @@ class Run:
         return self.keep_waiting(node)
 
     def timed_out(self, node: Node, *, due: bool) -> int | None:
-        """The node behind a wait for a time that is over, or the same node if it has to wait again; None
-        while the time is ahead."""
+        """Where an enrollment continues that waits for a time: behind the node if the wait is over; at the
+        node itself if it has to wait anew, because the end of its wait changed (also before the time came), a
+        sending window opened, or its drip slot was missed. None if it keeps waiting."""
         enrollment = self.enrollment
         reason, until = enrollment.wait_reason, enrollment.wait_until
         if reason is WaitReason.TIMER and not enrollment.woken:
@@ -240,7 +241,7 @@ class Run:
         until = enrollment.wait_until
         self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, until
         self.out.due_at = (
-            None if enrollment.wait_reason in _EFFECTS else recheck or self.next_recheck(node, until)
+            None if enrollment.wait_reason in EFFECT_WAITS else recheck or self.next_recheck(node, until)
         )
         self.out.moved = False
         return self.out

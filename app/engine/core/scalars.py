@@ -24,8 +24,8 @@ class Unit(StrEnum):
 
 
 class OnDoubt(StrEnum):
-    """What happens when a crash interrupts a call: ask a member whether it was sent (stored as `hold`), or
-    send it again with the same idempotency key."""
+    """What happens to an effect in doubt: ask a member whether it was sent (stored as `hold`), or send it
+    again with the same idempotency key. docs/glossary.md lists what puts an effect in doubt."""
 
     ASK_MEMBER = "hold"
     RESEND = "resend"

@@ -41,6 +41,10 @@ class WaitReason(StrEnum):
     IN_DOUBT = "hold"
 
 
+# Waits for the outcome of an effect.
+EFFECT_WAITS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT, WaitReason.BREAKER_OPEN)
+
+
 class ExitReason(StrEnum):
     FINISHED = "finished"
     GOAL_MET = "goal_met"

@@ -97,7 +97,7 @@ def step_sheet(opened: LoadedWorkflow, key: str, values: Values | None = None) -
     sheet = Sheet(
         "step", step.name or kind.label, key, kind.key, kind.icon, kind.tone, list_id, position,
         count=opened.counts.get(key, Count()), places=places(opened, step),
-        problems=[problem.message for problem in opened.problems if problem.step_key == key],
+        problems=[problem.message for problem in opened.problems if problem.key == key],
     )  # fmt: skip
     if values is not None:
         sheet.stored = " · ".join(step_sentence(step, opened.lookup))
@@ -130,7 +130,7 @@ def trigger_sheet(opened: LoadedWorkflow, trigger: Trigger, values: Values | Non
     problems = lint(opened.draft, opened.lookup.fields, opened.lookup.names)
     sheet = Sheet(
         "trigger", trigger.label, trigger.key, trigger.kind, trigger.icon, "violet",
-        problems=[problem.message for problem in problems if problem.step_key == trigger.key],
+        problems=[problem.message for problem in problems if problem.key == trigger.key],
     )  # fmt: skip
     if values:
         card = trigger_cards([trigger], opened)[0]

@@ -8,7 +8,8 @@ from app.filters.ast import Filter, Group
 
 def audience_filter(source: Draft | Version) -> Filter | None:
     """Contacts that meet the entry condition and what some trigger requires: its filter, and that the tag or
-    segment it listens to is present (or absent). None selects every contact."""
+    segment it is about is present (or absent). A trigger that requires neither selects every contact that
+    meets the entry condition. None selects every contact."""
     parts: list[Filter] = [] if source.entry is None else [source.entry]
     conditions = [condition for trigger in source.triggers if (condition := _condition(trigger)) is not None]
     # A trigger without a condition selects every contact.

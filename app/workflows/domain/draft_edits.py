@@ -12,6 +12,7 @@ from app.filters.ast import Filter
 
 MOST_STEPS = 500
 DEEPEST_LANES = 20
+MOST_TRIGGERS = 20
 
 
 def _copy(draft: Draft) -> Draft:
@@ -51,7 +52,7 @@ def insert(
 
 
 def _depth(draft: Draft, list_id: str) -> int:
-    """How many branches enclose a list."""
+    """How many steps with lanes enclose a list."""
     depth = 0
     while list_id != MAIN:
         owner = list_id.partition(".")[0]
@@ -63,8 +64,8 @@ def _depth(draft: Draft, list_id: str) -> int:
 def update(
     draft: Draft, key: str, config: StepConfig, *, name: str | None = None, note: str | None = None
 ) -> Draft:
-    """The draft with a new config of the same kind for the step. A branch may gain, reorder and rename lanes,
-    and lose empty ones; a lane with steps in it must be emptied first."""
+    """The draft with a new config of the same kind for the step. A step with lanes may gain, reorder and
+    rename them, and lose empty ones; a lane with steps in it must be emptied first."""
     changed = _copy(draft)
     list_id, position, step = locate(changed, key)
     if kind_of(config).key != step.kind:
@@ -125,17 +126,17 @@ def delete(draft: Draft, key: str) -> Draft:
 
 def add_trigger(draft: Draft, trigger: Trigger) -> Draft:
     """The draft with one more trigger; its key is `t<draft.next_key>`."""
-    if len(draft.triggers) >= 20:
-        raise DraftError("A workflow can have at most 20 triggers.")
-    named = replace(trigger, key=f"t{draft.next_key}")
-    return replace(_copy(draft), triggers=[*draft.triggers, named], next_key=draft.next_key + 1)
+    if len(draft.triggers) >= MOST_TRIGGERS:
+        raise DraftError(f"A workflow can have at most {MOST_TRIGGERS} triggers.")
+    keyed = replace(trigger, key=f"t{draft.next_key}")
+    return replace(_copy(draft), triggers=[*draft.triggers, keyed], next_key=draft.next_key + 1)
 
 
 def update_trigger(draft: Draft, key: str, trigger: Trigger) -> Draft:
     """The draft with the trigger replaced, also by one of another kind; it keeps its key and place."""
     find_trigger(draft, key)
-    named = replace(trigger, key=key)
-    return replace(_copy(draft), triggers=[named if old.key == key else old for old in draft.triggers])
+    keyed = replace(trigger, key=key)
+    return replace(_copy(draft), triggers=[keyed if old.key == key else old for old in draft.triggers])
 
 
 def delete_trigger(draft: Draft, key: str) -> Draft:

@@ -1,9 +1,12 @@
-"""Edits of a draft. Each locks the workflow, compares revisions, changes the draft, writes it as the next
-revision with an audit entry, and commits. Here are the steps that all edits share (`opened`, `edited`,
-`keep`), and the edits of the whole draft; `edit_steps` and `edit_triggers` have the others."""
+"""Edits of a draft. An edit locks the workflow and compares revisions (`open_draft`), changes the draft
+(`apply_edit`), writes it as the next revision with an audit entry, and commits (`store_revision`).
+
+Here are these shared steps and the edits of the whole draft; `edit_steps` and `edit_triggers` have the
+others. `save_draft` compares no revisions. `create_workflow` writes revision 0. `rename` changes columns of
+the workflow and writes no revision."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -23,6 +26,7 @@ from app.workflows.use_cases.config_builder import window
 from db.queries.references import ReferenceQueries
 
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
+NOTHING_TO_UNDO = -1  # as `undo_to` of a revision
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
@@ -61,7 +65,8 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
     }
     if changes:
         await work.workflows.change(workflow_id, name=name, description=description)
-        work.audit("workflow.renamed", "workflow", workflow_id, changes)
+        action = "workflow.renamed" if "name" in changes else "workflow.updated"
+        work.audit(action, "workflow", workflow_id, changes)
     await work.commit()
 
 
@@ -90,13 +95,13 @@ async def store_revision(
     redo_to: int | None = None,
     changes: dict[str, tuple[Any, Any]] | None = None,
 ) -> int:
-    """Writes the draft as the next revision and commits; returns its number."""
+    """Writes the draft as the next revision and commits; returns its number. `undo_to` is the revision that
+    an undo restores: None for the one before this edit, NOTHING_TO_UNDO for none."""
     rev: int = header.rev + 1
     await work.workflows.write_draft(header.id, draft, rev)
-    back = header.rev if undo_to is None else undo_to
-    work.workflows.add_revision(
-        header.id, rev, operation, draft, back if back >= 0 else None, redo_to, work.actor.name
-    )
+    undo_rev = header.rev if undo_to is None else undo_to
+    stored_undo_rev = None if undo_rev == NOTHING_TO_UNDO else undo_rev
+    work.workflows.add_revision(header.id, rev, operation, draft, stored_undo_rev, redo_to, work.actor.name)
     what = {"draft": (f"revision {header.rev}", f"revision {rev}: {operation}")} | (changes or {})
     work.audit("workflow.updated", "workflow", header.id, what)
     await work.commit()
@@ -132,21 +137,21 @@ def _highest_key(draft: Draft) -> int:
 
 def difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, for the audit entry, which must not contain header values."""
-    was, becomes = msgspec.to_builtins(old), msgspec.to_builtins(new)
-    before, after = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
+    old_raw, new_raw = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    old_shown, new_shown = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
     return {
-        name: (before.get(name), after.get(name))
-        for name in after
-        if was.get(name) != becomes.get(name) and name != "kind"
+        name: (old_shown.get(name), new_shown.get(name))
+        for name in new_shown
+        if old_raw.get(name) != new_raw.get(name) and name != "kind"
     }
 
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
-    """Changes settings; a missing one stays, null is the default."""
+    """Changes settings. A setting that is not sent stays as it is; null resets it to its default."""
     header, draft = await open_draft(work, workflow_id, form.rev)
-    empty = WorkflowSettings()
+    defaults = WorkflowSettings()
     changed = {
-        name: getattr(empty, name) if value is None else value
+        name: getattr(defaults, name) if value is None else value
         for name in WorkflowSettings.__struct_fields__
         if name != "window" and (value := getattr(form, name)) is not UNSET
     }
@@ -163,29 +168,31 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
 
 async def undo(work: Work, workflow_id: UUID, rev: int) -> None:
     """Restores the draft from before the last change. Raises `Conflict` when there is none."""
-    await _go(work, workflow_id, rev, "undo")
+    await _restore(work, workflow_id, rev, "undo")
 
 
 async def redo(work: Work, workflow_id: UUID, rev: int) -> None:
     """Repeats the change that was undone last. Raises `Conflict` when there is none."""
-    await _go(work, workflow_id, rev, "redo")
+    await _restore(work, workflow_id, rev, "redo")
 
 
-async def _go(work: Work, workflow_id: UUID, rev: int, way: str) -> None:
+async def _restore(work: Work, workflow_id: UUID, rev: int, direction: Literal["undo", "redo"]) -> None:
     header, draft = await open_draft(work, workflow_id, rev)
     last = await work.workflows.revision(workflow_id, rev)
-    to = None if last is None else (last.undo_to if way == "undo" else last.redo_to)
-    target = None if to is None else await work.workflows.revision(workflow_id, to)
+    target_rev = None if last is None else (last.undo_to if direction == "undo" else last.redo_to)
+    target = None if target_rev is None else await work.workflows.revision(workflow_id, target_rev)
     if target is None:
-        raise Conflict(f"There is nothing to {way}.", current={"rev": rev})
+        raise Conflict(f"There is nothing to {direction}.", current={"rev": rev})
     # Keys are never used twice, so the counter does not go back.
-    there = msgspec.convert(target.draft, Draft)
-    there = msgspec.structs.replace(there, next_key=max(draft.next_key, there.next_key))
-    if way == "undo":
-        before = -1 if target.undo_to is None else target.undo_to
-        await store_revision(work, header, there, f"Undid: {_plain(last)}", undo_to=before, redo_to=rev)
+    restored = msgspec.convert(target.draft, Draft)
+    restored = msgspec.structs.replace(restored, next_key=max(draft.next_key, restored.next_key))
+    if direction == "undo":
+        undo_rev = NOTHING_TO_UNDO if target.undo_to is None else target.undo_to
+        operation = f"Undid: {_plain(last)}"
+        await store_revision(work, header, restored, operation, undo_to=undo_rev, redo_to=rev)
     else:
-        await store_revision(work, header, there, f"Redid: {_plain(target)}", redo_to=target.redo_to)
+        operation = f"Redid: {_plain(target)}"
+        await store_revision(work, header, restored, operation, redo_to=target.redo_to)
 
 
 def _plain(revision: Any) -> str:

@@ -13,7 +13,7 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of
-from app.workflows.use_cases.edit import difference, apply_edit, store_revision, open_draft
+from app.workflows.use_cases.edit import apply_edit, difference, open_draft, store_revision
 from app.workflows.use_cases.input_reader import BuilderNames, Reader, read_builder_names
 from app.workflows.use_cases.step_labels import lookup_for, step_sentence
 
@@ -34,8 +34,12 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
             "config",
         )
     key = f"s{draft.next_key}"
-    after = apply_edit(lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip()))
-    await store_revision(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
+    after = apply_edit(
+        lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip())
+    )
+    await store_revision(
+        work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)}
+    )
     return key
 
 

@@ -14,7 +14,7 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import trigger_of
-from app.workflows.use_cases.edit import apply_edit, store_revision, open_draft
+from app.workflows.use_cases.edit import apply_edit, open_draft, store_revision
 from app.workflows.use_cases.input_reader import Reader, read_builder_names
 
 
@@ -49,10 +49,10 @@ async def _trigger(
     trigger = await trigger_of(reader, config, old)
     if kind and trigger.kind != kind:
         raise Invalid({"config.kind": f"The config doesn't match the type {kind}."})
-    named = msgspec.structs.replace(trigger, key="new")
-    problems = lint(Draft(triggers=[named]), reader.lookup.fields, reader.lookup.names)
+    keyed = msgspec.structs.replace(trigger, key="new")
+    problems = lint(Draft(triggers=[keyed]), reader.lookup.fields, reader.lookup.names)
     reader.refuse(
-        [(problem.field, problem.message) for problem in problems if problem.step_key == "new"], "config"
+        [(problem.field, problem.message) for problem in problems if problem.key == "new"], "config"
     )
     return trigger
 

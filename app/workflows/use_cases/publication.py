@@ -17,7 +17,7 @@ from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.domain.references import references
 from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.audience import add_audience_job
-from app.workflows.use_cases.edit import header_of, store_revision, open_draft
+from app.workflows.use_cases.edit import header_of, open_draft, store_revision
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
@@ -37,7 +37,7 @@ class NotPublishable(Invalid):
 
 
 def _key(number: int, problem: LintProblem) -> str:
-    place = f"{problem.step_key or problem.where}.{problem.field}".rstrip(".")
+    place = f"{problem.key or problem.where}.{problem.field}".rstrip(".")
     return f"{place}#{number}" if number else place
 
 

@@ -171,7 +171,7 @@ def canvas(
     steps: list[Step], opened: LoadedWorkflow, before: dict[str, Step] | None = None
 ) -> list[CanvasStep]:
     """The steps as the canvas shows them; `before` are the live ones by key, None to mark no changes."""
-    bad = {problem.step_key for problem in opened.problems}
+    bad = {problem.key for problem in opened.problems}
     return [_canvas(step, opened, bad, before) for step in steps]
 
 
@@ -207,7 +207,7 @@ def _canvas(
 
 def trigger_cards(triggers: Iterable[Trigger], opened: LoadedWorkflow) -> list[CanvasTrigger]:
     """The triggers as the canvas shows them."""
-    bad = {problem.step_key for problem in opened.problems}
+    bad = {problem.key for problem in opened.problems}
     return [_card(trigger, opened.lookup, trigger.key in bad) for trigger in triggers]
 
 
@@ -237,9 +237,9 @@ def problem_views(opened: LoadedWorkflow) -> list[ProblemView]:
     return [
         ProblemView(
             problem.message,
-            titles.get(problem.step_key or "", problem.where.capitalize()),
-            pages[problem.where] + (problem.step_key or ""),
-            problem.step_key,
+            titles.get(problem.key or "", problem.where.capitalize()),
+            pages[problem.where] + (problem.key or ""),
+            problem.key,
             problem.field,
         )
         for problem in opened.problems

@@ -6,7 +6,7 @@ import pytest
 
 from app.integrations import smtp
 from app.ports import Refused, Sent, Unknown
-from tests.support.smtp_server import ScriptedSmtpServer, make_email, listening
+from tests.support.smtp_server import ScriptedSmtpServer, listening, make_email
 
 
 async def test_contents_of_the_message() -> None:
@@ -47,9 +47,28 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
     assert isinstance(outcome, Unknown), outcome
 
 
+@pytest.mark.parametrize(
+    ("response", "stage", "message"),
+    [(1.0, 20.0, "no answer within 1 seconds"), (10.0, 2.0, "it took longer than 2 seconds")],
+)
+async def test_the_time_limit_that_ended_the_call_is_named(
+    response: float, stage: float, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp, "TIMEOUT", response)
+    monkeypatch.setattr(smtp, "STAGE_SECONDS", stage)
+    async with listening(ScriptedSmtpServer({"RCPT": "-"})) as mailer:
+        refused = await mailer.send(make_email())
+    async with listening(ScriptedSmtpServer({".": "-"})) as mailer:
+        in_doubt = await mailer.send(make_email())
+    assert isinstance(refused, Refused), refused
+    assert isinstance(in_doubt, Unknown), in_doubt
+    assert refused.error == f"The mail server can't be reached: {message}"
+    assert in_doubt.error.endswith(f"while the mail server was accepting the email: {message}")
+
+
 @pytest.mark.parametrize("odd", ["\udce9", "\x00"])
 async def test_undecodable_server_text_changes_no_outcome(odd: str) -> None:
-    """Such as a reply in Latin-1: its bytes are no UTF-8."""
+    """Such as a reply in Latin-1: its bytes are not UTF-8."""
     async with listening(ScriptedSmtpServer({".": f"250 re{odd}u"})) as mailer:
         sent = await mailer.send(make_email())
     assert isinstance(sent, Sent), sent
@@ -75,11 +94,11 @@ async def test_refused_connection_may_be_retried() -> None:
 
 
 @pytest.mark.parametrize("field", ["recipient", "subject", "sender", "reply_to", "key"])
-@pytest.mark.parametrize("mark", ["\r\nBcc: all@people.example", "\n", "\r"])
-async def test_line_breaks_in_headers_are_refused(field: str, mark: str) -> None:
+@pytest.mark.parametrize("line_break", ["\r\nBcc: all@people.example", "\n", "\r"])
+async def test_line_breaks_in_headers_are_refused(field: str, line_break: str) -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
-        outcome = await mailer.send(make_email(**{field: f"a@b.example{mark}"}))
+        outcome = await mailer.send(make_email(**{field: f"a@b.example{line_break}"}))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
     assert server.data == b""

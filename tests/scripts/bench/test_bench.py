@@ -14,7 +14,7 @@ TINY = main.Sizes(
 
 
 @pytest.mark.slow
-async def test_every_figure_and_the_same_rows() -> None:
+async def test_engine_reports_every_figure_and_writes_the_rows_of_the_sql_bound() -> None:
     figures = await main.measure(main.PARTS, TINY)
     assert set(report.GOALS) <= set(figures)
     assert figures["draining"]["rows"] == {

@@ -44,8 +44,7 @@ GOOD: list[Any] = [
 
 def problems(*steps: StepConfig) -> list[str]:
     return [
-        f"{problem.step_key} {problem.field}: {problem.message}"
-        for problem in lint(draft(*steps), FIELDS, NAMES)
+        f"{problem.key} {problem.field}: {problem.message}" for problem in lint(draft(*steps), FIELDS, NAMES)
     ]
 
 
@@ -119,7 +118,7 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
 )
 def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
     problem_list = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
-    assert [(problem.where, problem.step_key, problem.field) for problem in problem_list] == [
+    assert [(problem.where, problem.key, problem.field) for problem in problem_list] == [
         ("trigger", "t1", field)
     ]
 

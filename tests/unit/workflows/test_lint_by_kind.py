@@ -176,7 +176,7 @@ SMS, CHAT = SendSms(body="x"), Chat(channel="c", text="x")
 )
 def test_problems_of_steps(config: StepConfig, field: str) -> None:
     problems = lint(draft(config, Webhook(url="https://x.test", save_as="crm")), FIELDS, NAMES)
-    assert [(problem.step_key, problem.field) for problem in problems] == [("s1", field)]
+    assert [(problem.key, problem.field) for problem in problems] == [("s1", field)]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
     ],
 )
 def test_loops_without_an_exit_are_reported(steps: list[StepConfig], wrong: list[str]) -> None:
-    assert [problem.step_key for problem in lint(draft(*steps), FIELDS, NAMES)] == wrong
+    assert [problem.key for problem in lint(draft(*steps), FIELDS, NAMES)] == wrong
 
 
 def test_unknown_references_are_not_reported_twice() -> None:
@@ -235,9 +235,7 @@ def test_every_blank_step_says_what_it_lacks() -> None:
 )
 def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
     problems = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
-    assert [(problem.where, problem.step_key, problem.field) for problem in problems] == [
-        ("trigger", "t1", field)
-    ]
+    assert [(problem.where, problem.key, problem.field) for problem in problems] == [("trigger", "t1", field)]
 
 
 def test_good_triggers() -> None:

@@ -1,4 +1,5 @@
-"""Send an email to the contact."""
+"""Send an email to the contact. The step requests an effect; `app.engine.effects.dispatcher` claims it and
+`app.engine.effects.channels` sends it. The enrollment waits for the outcome."""
 
 import re
 from typing import TYPE_CHECKING, Any

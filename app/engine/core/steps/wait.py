@@ -1,4 +1,5 @@
-"""Wait until a time that is known when the enrollment arrives."""
+"""Wait until a time. It is computed when the enrollment arrives; that of a date again while the enrollment
+waits, because the date may change (`wait_times.wait_end_changed`)."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo

@@ -43,7 +43,8 @@ _SUBJECTS = {"contact.updated": "field", "tag": "tag", "segment": "segment", "en
 class WaitFor(Config, frozen=True, tag="wait_for"):
     """`event`: the contact has an event of kind `event` (a name of `EVENT_KINDS`), about `about` where that
     kind has a key (a tag's id, a field's key, a workflow's id), while `filter` holds. `condition`: `filter`
-    holds; it is evaluated on arrival and after each change of the contact. At most `amount` `unit`s."""
+    holds; it is evaluated on arrival, after each change of the contact and, if it depends on the time, at
+    least every 15 minutes (see `recheck_interval`). At most `amount` `unit`s."""
 
     mode: Literal["event", "condition"] = "condition"
     event: Line = ""

@@ -126,8 +126,10 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return False
 
     def current_audience(self) -> Filter | None:
-        """The filter of the contacts that match now and that this trigger would have enrolled; None when a
-        contact does not show that."""
+        """What publishing requires of a contact that matches now, besides the trigger's filter: the tag or
+        segment that the trigger is about is present (or absent). None requires nothing more: the trigger is
+        about an event that leaves no trace on the contact, is for all contacts, or its tag or segment is not
+        chosen yet. See `workflows.domain.audience`."""
         return None
 
 

@@ -21,10 +21,10 @@ CYCLE_MESSAGE = "This step only leads back to itself without a wait. Add a wait 
 
 
 class LintProblem(msgspec.Struct, frozen=True):
-    """`step_key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the input
+    """`key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the input
     that the message belongs to ("filter.items.0.value"), "" for none in particular."""
 
-    step_key: str | None
+    key: str | None
     message: str
     field: str = ""
     where: Literal["workflow", "trigger", "entry", "settings", "step"] = "step"

@@ -137,7 +137,7 @@ async def f08_queue_jobs_repeat() -> dict[str, Any]:
             while time.monotonic() < end:
                 for _ in range(chance.randint(1, 5)):
                     with suppress(RedisError):
-                        await queue.enqueue("drain", account_id=harness.accounts[0].id)
+                        await queue.enqueue("wake", account_id=harness.accounts[0].id)
                         enqueued += 1
                 await asyncio.sleep(0.02)
         await queue.disconnect()

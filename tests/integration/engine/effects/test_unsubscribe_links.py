@@ -14,7 +14,7 @@ from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
 from app.ports import Email, Refused
 from tests.support.scenario import Stage, Steps
-from tests.support.smtp_server import FROM, ScriptedSmtpServer, make_email, listening
+from tests.support.smtp_server import FROM, ScriptedSmtpServer, listening, make_email
 
 LINK = "https://crm.example.com/unsubscribe/" + "aB3_-" * 13
 MAILTO = "mailto:leave@example.com?subject=unsubscribe"

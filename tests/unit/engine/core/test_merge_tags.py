@@ -37,7 +37,7 @@ def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
 
 
 @pytest.mark.parametrize("output", [output for output in Output if output is not Output.EMAIL])
-def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
+def test_the_unsubscribe_link_is_allowed_only_in_email_bodies(output: Output) -> None:
     assert "only be used in the body of an email" in str(
         template_problem("{{ unsubscribe_url }}", FIELDS, output)
     )
@@ -164,7 +164,7 @@ def test_the_owner_is_shown_by_name() -> None:
 
 
 class CountingValues(dict[str, str]):
-    """Says how often it was read."""
+    """Counts its reads."""
 
     reads = 0
 
