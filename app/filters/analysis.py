@@ -26,7 +26,7 @@ _LONGEST_UNIT = {
 _CLOCK_CHANGES = timedelta(days=2)  # some zones have skipped whole days
 _LONGEST = timedelta(days=100 * 366)  # older than any event, and still a valid date when subtracted from now
 
-CIRCLE = "These segments refer to each other in a loop."
+CYCLE_MESSAGE = "These segments refer to each other in a loop."
 UNREADABLE = "A segment's filter can't be read. Save that segment's filter again."
 TOO_DEEP = f"Segments can be nested at most {DEEPEST_SEGMENTS} levels deep."
 TOO_LARGE = f"With its segments, this filter has more than {MOST_UNFOLDED} conditions. Make it smaller."
@@ -77,7 +77,7 @@ def _size(
             continue
         for segment in named_segments(predicate):
             if segment in inside:
-                raise FilterError({"": CIRCLE})
+                raise FilterError({"": CYCLE_MESSAGE})
             if len(inside) >= DEEPEST_SEGMENTS:
                 raise FilterError({"": TOO_DEEP})
             if segment not in sizes:

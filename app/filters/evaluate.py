@@ -12,7 +12,7 @@ from operator import ge, gt, le, lt
 from uuid import UUID
 
 from app.filters import ranges
-from app.filters.analysis import CIRCLE, UNREADABLE
+from app.filters.analysis import CYCLE_MESSAGE, UNREADABLE
 from app.filters.ast import Filter, FilterError, Group, Op
 from app.filters.change_predicates import changed
 from app.filters.facts import Facts
@@ -246,7 +246,7 @@ def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Fi
     for value in values:
         if isinstance(value, UUID) and value in spec.filters:
             if value in inside:
-                raise FilterError({"value": CIRCLE})
+                raise FilterError({"value": CYCLE_MESSAGE})
             expression = spec.filters[value]
             if expression is None:
                 raise FilterError({"value": UNREADABLE})
