@@ -53,7 +53,7 @@ SOURCES: dict[str, Source] = {
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """The actor of a change: a member ("person"), a token, a workflow step, an import, a contact through a
+    """The actor of a change: a member, a token, a workflow step, an import, a contact through a
     link, or the system."""
 
     kind: Literal["member", "token", "step", "import", "contact", "system"]

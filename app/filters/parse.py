@@ -102,7 +102,7 @@ def escape_list_part(part: str) -> str:
 
 
 def unescape_list_part(part: str) -> str:
-    """The reverse of `escaped`; other percent signs stay."""
+    """The reverse of `escape_list_part`; other percent signs stay."""
     return part.replace("%2C", ",").replace("%2c", ",").replace("%25", "%")
 
 

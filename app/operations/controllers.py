@@ -16,6 +16,7 @@ from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
 
+FORMER_QUEUES = {"clocks": "schedules"}  # in links of earlier releases
 StatusFilter = Literal["", "queued", "running", "done", "failed", "cancelled"]
 SHOW = "/jobs/{job_id}"
 
@@ -32,7 +33,7 @@ class JobController(Controller):
         queue: FromQuery[str] = "",
     ) -> JobList:
         """Queues, present failures, workers and the latest jobs of this account."""
-        return await job_list(work, status, queue)
+        return await job_list(work, status, FORMER_QUEUES.get(queue, queue))
 
     @get("/{job_id:uuid}", page="jobs/show.html", fragment="jobs/_job.html",
          guards=[may(Permission.VIEW)])  # fmt: skip

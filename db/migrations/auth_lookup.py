@@ -10,7 +10,7 @@ from db.migrations.policies import add_definer_function
 READS = ("users", "memberships", "accounts", "sessions", "access_tokens", "password_resets", "invitations")
 # What the declarations below share, by the name that stands for it in them.
 PARTS = {
-    "{SECURE}": "security definer set search_path = pg_catalog, public",
+    "{SECURE}": "security definer set search_path = pg_catalog, public, pg_temp",
     "{PRINCIPAL}": (
         "user_id uuid, email text, name text, account_id uuid, account_name text, time_zone text, role text, "
         "session_id uuid, token_id uuid, scopes jsonb, memberships jsonb"

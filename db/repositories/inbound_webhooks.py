@@ -15,7 +15,7 @@ SELECT_ENDPOINT_BY_TOKEN = text("select account_id, webhook_id from webhook_by_t
 # A delivery that another transaction is recording now is waited for; an old one is forgotten.
 INSERT_DELIVERY = text("""
 insert into inbound_deliveries as d (webhook_id, delivery_id, event_id, received_at)
-values (:hook, :delivery, :event, cast(:now as timestamptz))
+values (:webhook, :delivery, :event, cast(:now as timestamptz))
 on conflict (account_id, webhook_id, delivery_id) do update
    set event_id = excluded.event_id, received_at = excluded.received_at
  where d.received_at < cast(:before as timestamptz)
@@ -23,7 +23,7 @@ returning event_id
 """)
 SELECT_DELIVERY = text("""
 select event_id from inbound_deliveries
- where account_id = current_account() and webhook_id = :hook and delivery_id = :delivery
+ where account_id = current_account() and webhook_id = :webhook and delivery_id = :delivery
    and received_at >= cast(:since as timestamptz)
 """)
 TOUCH_ENDPOINT = text("""
@@ -34,7 +34,7 @@ update inbound_webhooks set last_used_at = cast(:now as timestamptz)
 
 
 async def webhook_by_token(engine: AsyncEngine, digest: bytes) -> tuple[UUID, UUID] | None:
-    """Account and hook of an address, by the SHA-256 of its token. Called before an account is known."""
+    """The account and webhook of a URL, by the SHA-256 of its token. Called before an account is known."""
     async with engine.connect() as connection:
         row = (await connection.execute(SELECT_ENDPOINT_BY_TOKEN, {"digest": digest})).one_or_none()
     return None if row is None else (row.account_id, row.webhook_id)
@@ -44,7 +44,7 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
     model_type = WebhookEndpoint
 
     async def of_workflow(self, workflow_id: UUID) -> dict[str, Any]:
-        """The addresses of a workflow by trigger key: id, token_prefix, signing_secret, created_at,
+        """The webhook URLs of a workflow by trigger key: id, token_prefix, signing_secret, created_at,
         last_used_at."""
         rows = await self.session.execute(
             select(
@@ -59,7 +59,7 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
         return {row.trigger_key: row for row in rows}
 
     async def opened(self, webhook_id: UUID) -> Any | None:
-        """A hook with the state and the live document of its workflow; None when it no longer exists."""
+        """A webhook with the state and the live document of its workflow; None when it no longer exists."""
         query = (
             select(
                 WebhookEndpoint.id,
@@ -88,7 +88,7 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
     async def make(
         self, workflow_id: UUID, trigger_key: str, digest: bytes, token_prefix: str, now: datetime
     ) -> UUID:
-        """Inserts the first address of a trigger."""
+        """Inserts the first URL of a trigger; returns its id."""
         webhook_id = uuid7()
         self.session.add(
             WebhookEndpoint(
@@ -105,7 +105,7 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
         return webhook_id
 
     async def readdress(self, webhook_id: UUID, digest: bytes, token_prefix: str, now: datetime) -> None:
-        """Gives the hook a new token: the old address stops working, the recorded deliveries stay."""
+        """Gives the webhook a new token: the old URL stops working, the recorded deliveries stay."""
         await self._set(webhook_id, token_hash=digest, token_prefix=token_prefix, created_at=now)
 
     async def keep_secret(self, webhook_id: UUID, sealed: bytes) -> None:
@@ -123,12 +123,18 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
         self, webhook_id: UUID, delivery: str, event_id: UUID, now: datetime, before: datetime
     ) -> bool:
         """Records a delivery; False when it was recorded already since `before`."""
-        values = {"hook": webhook_id, "delivery": delivery, "event": event_id, "now": now, "before": before}
+        values = {
+            "webhook": webhook_id,
+            "delivery": delivery,
+            "event": event_id,
+            "now": now,
+            "before": before,
+        }
         return (await self.session.execute(INSERT_DELIVERY, values)).one_or_none() is not None
 
     async def recorded_event(self, webhook_id: UUID, delivery: str, since: datetime) -> UUID | None:
         """The event of a delivery that was recorded since then."""
-        values = {"hook": webhook_id, "delivery": delivery, "since": since}
+        values = {"webhook": webhook_id, "delivery": delivery, "since": since}
         event_id: UUID | None = (await self.session.execute(SELECT_DELIVERY, values)).scalar_one_or_none()
         return event_id
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -149,6 +150,29 @@ async def test_a_guard_holds_once_and_resumes_after_the_release(
     assert await release_engine(runtime, "Olive")
     assert not await guard.check()
     assert not await release_engine(runtime, "Olive")
+    await runtime.close()
+
+
+async def test_the_newest_heartbeat_counts_under_the_names_of_earlier_releases_too(
+    own_server: tuple[Postgres, Settings],
+) -> None:
+    """An earlier release knows only its own names: a restore is noticed while upgrading and going back."""
+    _, settings = own_server
+    runtime = open_runtime(settings, pool_size=0)
+    guard = RestoreGuard(runtime)
+    await guard.heartbeat()
+    async with runtime.engine.connect() as connection:
+        row = (await connection.exec_driver_sql("select id, heartbeat_at from engine_state")).one()
+    written = row.heartbeat_at.isoformat()
+    files = [settings.data_dir / f"{name}-{row.id}" for name in ("heartbeat", "beat")]
+    keys = [f"switchyard:{name}:{row.id}" for name in ("heartbeat", "beat")]
+    assert [path.read_text() for path in files] == [written, written]
+    assert [value.decode() for value in await runtime.redis.mget(keys)] == [written, written]
+    later = (row.heartbeat_at + timedelta(hours=1)).isoformat()
+    files[1].write_text(later)
+    assert await RestoreGuard(runtime).check(), "the file of an earlier release is newer"
+    await release_engine(runtime, "Olive")
+    assert not await RestoreGuard(runtime).check()
     await runtime.close()
 
 

@@ -148,7 +148,7 @@ def _loop(event: EngineEvent, history: History) -> _Refusal:
 def _triggers(
     candidate: Candidate, event: EngineEvent, facts: Facts, now: datetime, detail: dict[str, Any]
 ) -> _Refusal:
-    """None when a trigger and the entry condition admit the contact; records the trigger in `seen`."""
+    """None when a trigger and the entry condition admit the contact; records the trigger in `detail`."""
     program, version = candidate.program, candidate.program.version
     if candidate.audience:
         detail["audience"] = True

@@ -9,6 +9,7 @@ A worker calls `RestoreGuard.check` before it claims anything, and `heartbeat` e
 
 import getpass
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,10 +24,10 @@ from db.queries.engine_state import HOLD_ENGINE, READ_ENGINE_STATE, RECORD_HEART
 
 log = structlog.get_logger(__name__)
 SLACK = timedelta(seconds=1)
-# Where the newest heartbeat is kept outside of PostgreSQL, and where earlier releases kept it: a database
-# that was restored during an upgrade must be noticed too.
-REDIS_KEY, FORMER_REDIS_KEY = "switchyard:heartbeat:", "switchyard:beat:"
-FILE, FORMER_FILE = "heartbeat-", "beat-"
+# Where the newest heartbeat is kept outside of PostgreSQL. Earlier releases know only the second names:
+# both are written and read, so that a restore is noticed during an upgrade and after going back.
+REDIS_KEYS = ("switchyard:heartbeat:", "switchyard:beat:")
+FILES = ("heartbeat-", "beat-")
 RESTORED = "The database is older than the work its workers have recorded: it was restored from a backup."
 
 
@@ -137,26 +138,37 @@ class RestoreGuard:
         """Writes the next heartbeat, first to PostgreSQL and then outside. Call it only after `check`."""
         async with self.runtime.engine.begin() as connection:
             row = (await connection.execute(RECORD_HEARTBEAT)).one()
-        installation_id = str(row.id)
+        installation_id, heartbeat_at = str(row.id), row.heartbeat_at.isoformat()
         self.last_heartbeats[installation_id] = row.heartbeat_at
-        with suppress(OSError):
-            self._path(installation_id).write_text(row.heartbeat_at.isoformat())
+        for path in self._paths(installation_id):
+            with suppress(OSError):
+                path.write_text(heartbeat_at)
         with suppress(RedisError, OSError, TimeoutError):
-            await self.runtime.redis.set(REDIS_KEY + installation_id, row.heartbeat_at.isoformat())
+            await self.runtime.redis.mset({key + installation_id: heartbeat_at for key in REDIS_KEYS})
 
     async def _redis_heartbeat(self, installation_id: str) -> datetime | None:
-        with suppress(RedisError, OSError, TimeoutError, ValueError):
-            redis = self.runtime.redis
-            stored = await redis.get(REDIS_KEY + installation_id)
-            stored = stored or await redis.get(FORMER_REDIS_KEY + installation_id)
-            return datetime.fromisoformat(stored.decode()) if stored else None
+        """The newest heartbeat in Redis under any of its names."""
+        with suppress(RedisError, OSError, TimeoutError):
+            stored = await self.runtime.redis.mget([key + installation_id for key in REDIS_KEYS])
+            return _newest(value.decode() for value in stored if value)
         return None
 
     def _file_heartbeat(self, installation_id: str) -> datetime | None:
-        for path in (self._path(installation_id), self._path(installation_id, FORMER_FILE)):
+        """The newest heartbeat in a file of DATA_DIR."""
+        texts = []
+        for path in self._paths(installation_id):
             with suppress(OSError, ValueError):
-                return datetime.fromisoformat(path.read_text())
-        return None
+                texts.append(path.read_text())
+        return _newest(texts)
 
-    def _path(self, installation_id: str, prefix: str = FILE) -> Path:
-        return self.runtime.settings.data_dir / (prefix + installation_id)
+    def _paths(self, installation_id: str) -> list[Path]:
+        return [self.runtime.settings.data_dir / (prefix + installation_id) for prefix in FILES]
+
+
+def _newest(texts: Iterable[str]) -> datetime | None:
+    """The newest of the heartbeats that can be read."""
+    heartbeats = []
+    for text in texts:
+        with suppress(ValueError):
+            heartbeats.append(datetime.fromisoformat(text))
+    return max(heartbeats, default=None)

@@ -145,7 +145,7 @@ REWRITES = (
 # waits for a member. A call whose worker is gone is due all the same: it may be in doubt.
 DUE_ACCOUNTS = """
 due_accounts(moment timestamptz) returns table (account_id uuid, oldest timestamptz)
-language sql stable security definer set search_path = pg_catalog, public as $$
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
   select a.id, due.oldest from accounts a cross join lateral (select least(
     (select min(front.due_at) from workflows w cross join lateral (
         select e.due_at from enrollments e where e.account_id = a.id and e.workflow_id = w.id
@@ -185,7 +185,7 @@ $$
 # the index of the key finds the old ones.
 EXPIRED_DATA = """
 accounts_with_expired_data(deleted timestamptz, decided timestamptz) returns table (account_id uuid)
-language sql stable security definer set search_path = pg_catalog, public as $$
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
   select c.account_id from contacts c where c.deleted_at < deleted group by 1
   union
   select n.account_id from notes n where n.deleted_at < deleted group by 1
@@ -198,7 +198,7 @@ $$
 """
 OLD_EVENTS = """
 accounts_with_old_events(moment timestamptz, floor uuid) returns table (account_id uuid)
-language sql stable security definer set search_path = pg_catalog, public as $$
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
   select a.id from accounts a
    where exists (select from events v where v.account_id = a.id and v.id < floor
                     and v.matched_at is not null and v.occurred_at < moment)
@@ -209,7 +209,7 @@ $$
 # An inbound webhook names its account only by its secret: looked up before a tenant is known.
 ADDRESSED_WEBHOOK = """
 webhook_by_token(digest bytea) returns table (account_id uuid, webhook_id uuid)
-language sql stable security definer set search_path = pg_catalog, public as $$
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
   select w.account_id, w.id from inbound_webhooks w where w.token_hash = digest
 $$
 """

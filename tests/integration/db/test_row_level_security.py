@@ -124,7 +124,7 @@ async def test_the_definer_functions_are_the_listed_ones(db: asyncpg.Connection)
     assert {row["proname"] for row in rows} == DEFINERS
     for row in rows:
         assert row["owner"] == "app_definer", row["proname"]
-        assert row["proconfig"] == ["search_path=pg_catalog, public"], row["proname"]
+        assert row["proconfig"] == ["search_path=pg_catalog, public, pg_temp"], row["proname"]
         assert not row["anybody"], row["proname"]
         assert "execute" not in row["prosrc"].lower(), f"{row['proname']}: never dynamic SQL in a definer"
 

@@ -90,7 +90,7 @@ async def check_without_redis(harness: Harness, normal: float) -> dict[str, Any]
     cpu = await measure_idle_cpu(harness, max(IDLE_SECONDS, started + OUTAGE_SECONDS - time.monotonic()))
     ensure(cpu < 0.10, f"an idle worker used {cpu:.0%} of a core")
     lines = harness.log_lines()
-    about_redis = [line for line in lines if "queue." in line or "redis" in line.lower()]
+    about_redis = [line for line in lines if "queue.unavailable" in line or "redis" in line.lower()]
     ensure(bool(about_redis), "no log line says that Redis is gone")
     new_lines, seconds = len(lines) - lines_before, time.monotonic() - started
     allowed = len(harness.workers) * 3 * (1 + int(seconds // 30))
