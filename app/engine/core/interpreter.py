@@ -44,7 +44,7 @@ _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 class Run:
     """The decision while it is computed. `seq` is the number of the latest visit, `open` whether that visit
     is unfinished; `delivered` whether the mail server has just accepted its email. With `one_step` the run
-    ends once it has `stepped`: a step was resumed or begun."""
+    ends once it has `stepped`: a step was resumed or started."""
 
     __slots__ = (
         *("around", "check_goals", "delivered", "enrollment", "facts", "now", "one_step"),
@@ -103,7 +103,7 @@ class Run:
 
     def resume_effect(self, node: Node) -> Decision:
         """Continues after a call. Goals are not checked while the call is in flight or in doubt, but as soon
-        as it is resolved. A goal that is met cancels a call that has not begun."""
+        as it is resolved. A goal that is met cancels a call that has not started."""
         effect = self.enrollment.effect
         if effect is None or effect.status == "claimed":
             return self.keep_waiting(node)
@@ -279,7 +279,7 @@ class Run:
         return self.fail(f"Stopped after {MOST_VISITS} steps without a wait. The workflow seems to loop.")
 
     def stop_before(self, node: Node) -> Decision:
-        """Stops before the step, due at once; nothing of the step has begun."""
+        """Stops before the step, due at once; the step has not started."""
         self.out.step_key, self.out.due_at = node.key, self.now
         self.out.wait_reason = self.out.wait_until = None
         return self.out

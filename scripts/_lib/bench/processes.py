@@ -1,4 +1,4 @@
-"""The processes that are measured: started, told over a pipe when to begin, and timed by what they report.
+"""The measured processes: starts them, tells them over a pipe when to begin, and reads the times they report.
 
 `measured_processes` starts them, `measure` times one run. `engine_worker` describes the protocol.
 """
