@@ -25,43 +25,46 @@ class Part:
 PARTS = {
     "domain": Part(
         ("app/engine/core/*.py", "app/*/domain.py", "app/*/domain/*.py", "app/filters/*.py"),
-        may=("{own}.domain", "app.engine.core", "app.filters", "app.permissions", "app.email_addresses"),
+        may=("{own}.domain", "app.engine.core", "app.filters", "app.permissions", "app.email_addresses",
+             "app.json_types"),
         only=("msgspec",),
     ),
     "engine": Part(
         ("app/engine/*.py",),
         may=("app.engine", "app.filters", "app.work", "app.ports", "app.errors", "app.runtime",
-             "app.fault_hook", "app.permissions", "app.credentials", "app.redaction", "db"),
+             "app.fault_hook", "app.permissions", "app.credentials", "app.redaction", "app.json_types", "db"),
         never=("litestar", "saq"),
     ),
     "schemas": Part(
         ("app/*/schemas.py", "app/*/schemas/*.py"),
         may=("{own}", "app.filters", "app.engine.core", "app.permissions", "app.web.actions",
-             "app.patch", "db.models"),
+             "app.patch", "app.json_types", "db.models"),
         never=("litestar", "saq", "sqlalchemy"),
     ),
     "use cases": Part(
         ("app/*/use_cases.py", "app/*/use_cases/*.py"),
         may=("{own}", "app.filters", "app.engine", "app.work", "app.ports", "app.errors",
-             "app.permissions", "app.credentials", "app.email_addresses", "app.patch", "db"),
+             "app.permissions", "app.credentials", "app.email_addresses", "app.patch", "app.json_types",
+             "db"),
         never=("litestar", "saq"),
     ),
     "controllers": Part(
         ("app/*/controllers.py", "app/*/controllers/*.py"),
         may=("{own}", "app.engine.core", "app.filters", "app.web", "app.work", "app.errors",
-             "app.permissions", "app.credentials", "app.email_addresses"),
+             "app.permissions", "app.credentials", "app.email_addresses", "app.json_types"),
         never=("sqlalchemy", "saq", "asyncpg", "advanced_alchemy"),
     ),
     "db": Part(
         ("db/*.py", "db/*/*.py", "db/*/*/*.py"),
-        may=("db", "app.engine.core", "app.filters", "app.*.domain", "app.*.domain.*", "app.permissions"),
+        may=("db", "app.engine.core", "app.filters", "app.*.domain", "app.*.domain.*", "app.permissions",
+             "app.json_types"),
         never=("litestar", "saq"),
     ),
     "jobs": Part(("jobs/*.py",), may=("jobs", "app", "db"), never=("litestar",)),
     "web kit": Part(
         ("app/web/*.py",),
         may=("app.web", "app.errors", "app.permissions", "app.work", "app.settings",
-             "app.redaction", "app.credentials", "db.ids"),
+             "app.redaction", "app.credentials", "app.json_types", "db.ids"),
         never=("sqlalchemy", "saq", "asyncpg"),
     ),
 }  # fmt: skip

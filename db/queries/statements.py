@@ -1,0 +1,96 @@
+"""Runs SQL and returns typed rows: what every query function of this folder is built on.
+
+    class DueEnrollment(msgspec.Struct, frozen=True):
+        id: UUID
+        due_at: datetime
+
+    _DUE = text("select id, due_at from enrollments where … limit :limit")
+
+    async def due_enrollments(session: AsyncSession, limit: int) -> list[DueEnrollment]:
+        return await fetch_all(session, DueEnrollment, _DUE, limit=limit)
+
+A struct is built from the columns of a row in their order: they have the names of its fields, which each call
+checks. Reading a field of a struct is faster than reading a column of a row."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TypeAlias, TypeVar
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.json_types import Json
+
+Scalar: TypeAlias = bool | int | float | str | bytes | UUID | date | datetime | timedelta | None
+SqlValue: TypeAlias = Scalar | Sequence[Scalar] | Mapping[str, Json]
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+ScalarT = TypeVar("ScalarT")
+
+_SET_PLAN_MODE = text("select set_config('plan_cache_mode', :mode, true)")
+
+
+class ColumnsDifferError(TypeError):
+    """A statement returns other columns than the struct of its rows has fields."""
+
+
+async def fetch_all(
+    session: AsyncSession | AsyncConnection, struct: type[StructT], statement: Executable, **values: SqlValue
+) -> list[StructT]:
+    """All rows as structs. Raises ColumnsDifferError when the columns are not the fields of `struct`."""
+    result = await session.execute(statement, values)
+    columns = tuple(result.keys())
+    if columns != struct.__struct_fields__:
+        raise ColumnsDifferError(
+            f"{struct.__name__} has the fields {struct.__struct_fields__}, its rows the columns {columns}."
+        )
+    return [struct(*row) for row in result.all()]
+
+
+async def fetch_one(
+    session: AsyncSession | AsyncConnection, struct: type[StructT], statement: Executable, **values: SqlValue
+) -> StructT | None:
+    """The first row as a struct; None when there is none."""
+    rows = await fetch_all(session, struct, statement, **values)
+    return rows[0] if rows else None
+
+
+async def fetch_scalars(
+    session: AsyncSession | AsyncConnection, kind: type[ScalarT], statement: Executable, **values: SqlValue
+) -> list[ScalarT]:
+    """The first column of all rows. Raises TypeError when a value is not a `kind`."""
+    scalars = list((await session.execute(statement, values)).scalars())
+    for scalar in scalars:
+        if not isinstance(scalar, kind):
+            raise TypeError(f"The statement returned {type(scalar).__name__} instead of {kind.__name__}.")
+    return scalars
+
+
+async def fetch_scalar(
+    session: AsyncSession | AsyncConnection, kind: type[ScalarT], statement: Executable, **values: SqlValue
+) -> ScalarT | None:
+    """The first column of the first row; None when there is no row or the value is null. Raises TypeError
+    when the value is not a `kind`."""
+    scalar = (await session.execute(statement, values)).scalar()
+    if scalar is not None and not isinstance(scalar, kind):
+        raise TypeError(f"The statement returned {type(scalar).__name__} instead of {kind.__name__}.")
+    return scalar
+
+
+async def execute(session: AsyncSession | AsyncConnection, statement: Executable, **values: SqlValue) -> int:
+    """Runs a statement whose rows nobody needs; returns how many rows it wrote."""
+    result = await session.execute(statement, values)
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+async def plan_anew(session: AsyncSession) -> None:
+    """The following statements are planned for their values, until `plan_as_usual`: a plan that was kept when
+    a table was small would scan the whole table. Not for writes: the checks of foreign keys would be planned
+    anew for each row."""
+    await session.execute(_SET_PLAN_MODE, {"mode": "force_custom_plan"})
+
+
+async def plan_as_usual(session: AsyncSession) -> None:
+    """Ends `plan_anew`."""
+    await session.execute(_SET_PLAN_MODE, {"mode": "auto"})
