@@ -1,7 +1,7 @@
 """The type of any JSON value, for what has no narrower one.
 
-msgspec and OpenAPI cannot read a recursive type: fields of structs that are decoded, and of structs that are a
-response, name `Any` instead and say why."""
+msgspec and OpenAPI cannot read a recursive type: fields of structs that are decoded, or are a response, name
+`Any` instead and say why."""
 
 from typing import TypeAlias
 
