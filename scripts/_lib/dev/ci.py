@@ -1,4 +1,4 @@
-"""`scripts/ci`: format, lint, types, names, migrations match the models, tests. Every check runs."""
+"""`scripts/ci`: format, lint, types, names, counts, migrations match the models, tests. Every check runs."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""`scripts/lint`: ruff format, ruff check, mypy, the naming rule. All run; exit code 1 when one fails."""
+"""`scripts/lint`: format, lint, types, names and counts. All run; exit code 1 when one fails."""
 
 import argparse
 import subprocess
@@ -13,13 +13,16 @@ CHECKS = {
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
     "names": ["scripts._lib.dev.naming"],
+    "counts": ["scripts._lib.dev.counts"],
 }
 FIXES = {"format": ["ruff", "format", "."], "lint": ["ruff", "check", "--fix", "."]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the checks. With `--fix`, let ruff fix what it can first."""
-    parser = argparse.ArgumentParser(prog="scripts/lint", description="Check format, lint, types and names.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/lint", description="Check format, lint, types, names and counts."
+    )
     parser.add_argument("--fix", action="store_true", help="let ruff fix what it can")
     options = parser.parse_args(arguments)
     if options.fix:
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = [name for name, command in CHECKS.items() if not run_check(command)]
     if failed:
         sys.exit("lint: " + ", ".join(failed) + " failed")
-    print_progress("lint: format, lint, types and names are clean")
+    print_progress("lint: format, lint, types, names and counts are clean")
 
 
 def run_check(command: list[str]) -> bool:
