@@ -49,8 +49,8 @@ from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
 from app.web.app_factory import build_app
 from app.web.logs import configure
-from app.web.negotiate import Request
 from app.web.rate_limit import Limiter, open_redis
+from app.web.request import Request
 from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS

@@ -11,7 +11,8 @@ from app.accounts.use_cases import change_account
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Request, Saved
+from app.web.request import Request
+from app.web.responses import Saved
 from app.work import Work
 
 REGIONS = frozenset(SUPPORTED_REGIONS)

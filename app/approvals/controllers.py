@@ -11,7 +11,7 @@ from app.approvals.schemas import AnswerForm, ApprovalList
 from app.approvals.use_cases import answer_approval
 from app.permissions import Permission
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 

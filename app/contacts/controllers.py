@@ -60,7 +60,8 @@ from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
 from app.web.formatting import plural
 from app.web.guards import may
-from app.web.negotiate import Request, Saved, Shaped
+from app.web.request import Request
+from app.web.responses import Saved, Shaped
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

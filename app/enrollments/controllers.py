@@ -26,7 +26,7 @@ from app.errors import NotFound
 from app.permissions import Permission
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 StatusFilter = Literal["", "active", "completed", "incomplete", "exited", "failed"]

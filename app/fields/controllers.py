@@ -20,7 +20,7 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

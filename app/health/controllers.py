@@ -17,7 +17,7 @@ from app.health.worker_health import WorkerHealth
 from app.permissions import Permission
 from app.web.content_negotiation import header
 from app.web.metrics import ENGINE_HELD, HEARTBEAT_AGE, REDIS_UP, WORKERS_ALIVE
-from app.web.negotiate import Request
+from app.web.request import Request
 from app.web.tokens import BadToken
 
 PATIENCE_SECONDS = 1.0

@@ -19,7 +19,8 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
-from app.web.negotiate import Request, Saved
+from app.web.request import Request
+from app.web.responses import Saved
 from app.work import Work
 
 IMPORT = Permission.IMPORT_CONTACTS

@@ -22,8 +22,10 @@ from app.web import content_negotiation
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
-from app.web.negotiate import Request, Shaped, UnsupportedMedia
 from app.web.rate_limit import Limiter
+from app.web.request import Request
+from app.web.request_checks import UnsupportedMedia
+from app.web.responses import Shaped
 from app.work import Actor, Work, open_work
 
 LARGEST = 262_144  # bytes of one delivery

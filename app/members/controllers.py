@@ -50,7 +50,8 @@ from app.members.use_cases import (
 from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
 from app.web.guards import count_network, may, refuse_access_tokens
-from app.web.negotiate import Request, Saved, Shaped
+from app.web.request import Request
+from app.web.responses import Saved, Shaped
 from app.work import Work
 
 LINK_EXPIRED = "This link was already used or has expired. Request a new one on the sign-in page."

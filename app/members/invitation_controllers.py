@@ -15,7 +15,8 @@ from app.members.use_cases import role_of
 from app.permissions import Permission
 from app.web.actions import Action, action, fields_of
 from app.web.guards import count_network, may
-from app.web.negotiate import Request, Saved
+from app.web.request import Request
+from app.web.responses import Saved
 from app.web.tokens import BadToken
 from app.work import Principal, Work
 from db.auth_lookup import OpenInvitation

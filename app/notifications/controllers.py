@@ -12,7 +12,7 @@ from app.notifications.use_cases import mark_read, me
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 LIST = "notifications/_list.html"

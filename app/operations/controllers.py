@@ -13,7 +13,7 @@ from app.operations.schemas import JobList, JobPage
 from app.operations.use_cases import cancel_job, retry_job
 from app.permissions import Permission
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 FORMER_QUEUES = {"clocks": "schedules"}  # in links of earlier releases

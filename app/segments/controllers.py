@@ -18,7 +18,8 @@ from app.segments.schemas import (
 )
 from app.segments.use_cases import change_segment, create_segment, delete_segment
 from app.web.guards import may
-from app.web.negotiate import Request, Saved
+from app.web.request import Request
+from app.web.responses import Saved
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

@@ -26,7 +26,8 @@ from app.web.content_negotiation import header
 from app.web.cookies import set_cookies
 from app.web.formatting import plural
 from app.web.guards import count_network, refuse_access_tokens
-from app.web.negotiate import Request, Saved
+from app.web.request import Request
+from app.web.responses import Saved
 from app.web.tokens import LIFETIME_SECONDS
 from app.work import Principal, Work, open_work
 

@@ -14,7 +14,7 @@ from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
 from app.tags.use_cases import create_tag, delete_tag, rename_tag, users_of
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

@@ -21,7 +21,7 @@ from app.tasks.schemas import (
 from app.tasks.use_cases import add_task, change_task, complete_task, delete_task, reopen_task, restore_task
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

@@ -10,7 +10,8 @@ from app.engine.effects.unsubscribe_links import PATH, link_key, read_token
 from app.unsubscribe.schemas import UnsubscribePage
 from app.unsubscribe.use_cases import unsubscribe
 from app.web.actions import Action
-from app.web.negotiate import Request, Shaped
+from app.web.request import Request
+from app.web.responses import Shaped
 from app.work import Actor, Work, open_work
 
 INVALID = "This unsubscribe link isn't valid. Open it from the email again, or copy all of it."

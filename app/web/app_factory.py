@@ -17,9 +17,11 @@ from app.web.cookies import Cookies
 from app.web.errors import handle_exception
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
-from app.web.negotiate import Request, Shaped, prepare
 from app.web.openapi import SchemaController
 from app.web.rate_limit import Limiter, RedisBreaker
+from app.web.request import Request
+from app.web.request_checks import prepare
+from app.web.responses import Shaped
 from app.web.signing_keys import KeyRing
 from app.web.stalls import AbortStalledReads, DatabaseWatch
 from app.web.static import Assets, static_file

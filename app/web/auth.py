@@ -16,8 +16,8 @@ from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
 from app.web.cookies import Cookies, set_cookies
 from app.web.metrics import LIMITED
-from app.web.negotiate import Request
 from app.web.rate_limit import Limiter
+from app.web.request import Request
 from app.web.tokens import BadToken, Tokens
 from app.work import Principal
 

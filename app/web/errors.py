@@ -15,8 +15,8 @@ from app.permissions import Permission
 from app.redaction import redact
 from app.web import content_negotiation
 from app.web.forms import Form
-from app.web.negotiate import Request
 from app.web.problems import Problem, problem_of
+from app.web.request import Request
 
 log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})

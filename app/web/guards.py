@@ -8,7 +8,7 @@ from litestar.handlers import BaseRouteHandler
 
 from app.errors import Forbidden
 from app.permissions import LABELS, Permission
-from app.web.negotiate import Request
+from app.web.request import Request
 from app.work import Principal
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]

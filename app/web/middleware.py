@@ -17,7 +17,7 @@ from app.web import content_negotiation
 from app.web.csrf_cors import Origins
 from app.web.errors import handle_exception
 from app.web.metrics import REQUESTS, SECONDS
-from app.web.negotiate import Request
+from app.web.request import Request
 from app.web.tracing import span
 from db.ids import uuid7
 

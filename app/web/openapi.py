@@ -16,7 +16,9 @@ from litestar.routes import HTTPRoute
 
 from app.web import content_negotiation
 from app.web.guards import signed_in
-from app.web.negotiate import Request, Saved, Shaped, offers, readable
+from app.web.request import Request
+from app.web.request_checks import readable
+from app.web.responses import Saved, Shaped, offers
 
 VERSION = "0.1.0"
 DESCRIPTION = (

@@ -12,7 +12,7 @@ from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.web.negotiate import Request
+from app.web.request import Request
 
 ROOT = Path(__file__).resolve().parents[2] / "static"
 FOREVER = "public, max-age=31536000, immutable"

@@ -15,7 +15,7 @@ from app.web import formatting
 from app.web.actions import as_json, find_action
 from app.web.forms import Form
 from app.web.navigation import settings_menu, sidebar
-from app.web.negotiate import Request
+from app.web.request import Request
 from app.web.static import Assets
 
 RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")

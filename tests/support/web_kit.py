@@ -25,9 +25,11 @@ from app.web.cookies import Cookies
 from app.web.errors import handle_exception
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
-from app.web.negotiate import Request, Saved, Shaped, prepare
 from app.web.openapi import SchemaController
 from app.web.rate_limit import Limiter
+from app.web.request import Request
+from app.web.request_checks import prepare
+from app.web.responses import Saved, Shaped
 from app.web.signing_keys import KeyRing
 from app.web.static import Assets, static_file
 from app.web.templates import Templates

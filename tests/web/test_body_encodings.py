@@ -16,7 +16,9 @@ from app.errors import SwitchyardError
 from app.segments.schemas import SegmentChangeForm
 from app.tasks.schemas import TaskChangeForm
 from app.web.errors import handle_exception
-from app.web.negotiate import Request, Shaped, prepare
+from app.web.request import Request
+from app.web.request_checks import prepare
+from app.web.responses import Shaped
 from app.workflows.schemas import inputs
 from tests.support.web_kit import BASE, JSON
 

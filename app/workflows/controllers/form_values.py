@@ -19,7 +19,7 @@ from app.filters.fields import (
 )
 from app.filters.parse import LISTS, REFERENCE_TYPES, describe, escape_list_part
 from app.web.form_decoder import decode_form
-from app.web.negotiate import Request
+from app.web.request import Request
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.input_reader import BuilderNames, is_id, things
 

@@ -10,7 +10,7 @@ from app.engine.core.version import load_version
 from app.web.actions import action, actions
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
 from app.workflows.schemas.inputs import RevForm

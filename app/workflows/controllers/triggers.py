@@ -11,7 +11,8 @@ from app.errors import NotFound
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
-from app.web.negotiate import Request, Saved, Shaped
+from app.web.request import Request
+from app.web.responses import Saved, Shaped
 from app.work import Work
 from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of

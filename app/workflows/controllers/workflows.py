@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
 from app.workflows.schemas.inputs import WorkflowChangeForm, WorkflowForm

@@ -1,0 +1,103 @@
+"""What a request must fulfill before its handler runs: media types, query string, account, body.
+
+`prepare` is the entry point. It refuses with 406, 413, 415, 409 or 422."""
+
+from typing import Any
+
+import msgspec
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from app.errors import Conflict, Invalid
+from app.web import content_negotiation
+from app.web.body_limits import longest, oversized
+from app.web.request import Request
+from app.web.responses import offers
+
+UTF8 = frozenset({"utf-8", "utf8"})
+
+
+class UnsupportedMedia(HTTPException):
+    """The body has a media type that this route cannot read (415)."""
+
+    status_code = 415
+
+
+class NotAcceptable(HTTPException):
+    """The client accepts none of the media types that this route can return (406)."""
+
+    status_code = 406
+
+
+async def prepare(request: Request) -> None:
+    """App-wide `before_request`. Refuses a request before the handler runs if the route can't answer or read
+    it (406, 413, 415), if its form belongs to another account than the current one (409), or if it has
+    unknown names in the query string or in the body of a route that reads none (422)."""
+    handler = request.route_handler
+    if not content_negotiation.acceptable(request.scope, offers(handler)):
+        raise NotAcceptable(f"This URL can return {' or '.join(offers(handler))}.")
+    if request.method not in content_negotiation.UNSAFE:
+        return
+    _refuse_query(request)
+    kind, options = request.content_type
+    if (
+        not kind
+        and not request.content_length
+        and not content_negotiation.header(request.scope, b"transfer-encoding")
+    ):
+        return
+    if kind not in readable(handler):
+        raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
+    if (
+        kind != content_negotiation.MULTIPART
+        and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
+    ):
+        raise UnsupportedMedia("Send the text as UTF-8; other encodings aren't supported.")
+    if check_first := handler.opt.get("before_body"):
+        await check_first(request)
+    most = longest(handler, kind)
+    if (request.content_length or 0) > most:
+        raise oversized(most)
+    if kind in content_negotiation.FORMS:
+        _same_account(request, (await request.form()).get("account"))
+    if reads_nothing(handler):
+        await request.read(Nothing)
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a route that reads none."""
+
+
+def reads_nothing(handler: HTTPRouteHandler) -> bool:
+    """Whether a route reads no body; routes for foreign callers read it themselves."""
+    return not handler.opt.get("foreign") and "data" not in handler.parsed_fn_signature.parameters
+
+
+def _refuse_query(request: Request) -> None:
+    """Refuses query parameters of a change: they would have no effect, and belong in the body."""
+    if request.route_handler.opt.get("foreign"):
+        return
+    parameters = request.route_handler.parsed_fn_signature.parameters.keys()
+    if unknown := [name for name in dict(request.query_params) if name not in parameters]:
+        raise Invalid(dict.fromkeys(unknown, "This URL takes no such parameter. Send it in the body."))
+
+
+def _same_account(request: Request, account: Any) -> None:
+    me = request.principal
+    if me is not None and account and str(account) != str(me.account_id):
+        raise Conflict(
+            f"This form belongs to another account. You're now in {me.account_name}. "
+            "Nothing was saved. Switch back, or open the page again.",
+            current={"account_id": str(me.account_id), "account_name": me.account_name},
+        )
+
+
+def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
+    """The media types that a route can read a body from."""
+    if handler.opt.get("reads"):
+        return (str(handler.opt["reads"]),)
+    field = handler.parsed_fn_signature.parameters.get("data")
+    declared = getattr(field.kwarg_definition, "media_type", None) if field else None
+    if declared == content_negotiation.MULTIPART:
+        return (content_negotiation.MULTIPART,)
+    return (content_negotiation.JSON, content_negotiation.URLENCODED, content_negotiation.MULTIPART)
