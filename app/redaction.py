@@ -7,8 +7,9 @@ recognizes secrets in four ways: by their form (access tokens, JWTs), by the nam
 
 import re
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from app.json_types import Json
 
 HIDDEN = "[hidden]"
 # Path parameters with these names hold a secret; tests/web/test_secrets.py checks that every public route
@@ -108,9 +109,9 @@ def redact(text: str, *values: str) -> str:
     return _NAMED.sub(rf"\1{HIDDEN}", text)
 
 
-def redact_value(value: Any, name: str = "") -> Any:
-    """A value of a log line or a span, without secrets at any depth; all of it is hidden if its name suggests
-    a secret."""
+def redact_value(value: object, name: str = "") -> Json:
+    """Anything that a log line or a span has, as JSON without secrets at any depth; all of it is hidden if
+    its name suggests a secret."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if name and _SECRET_NAME.search(name):

@@ -7,7 +7,7 @@ No condition is ever null: each one handles the empty field, so that AND, OR and
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -43,8 +43,10 @@ from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
 from app.filters.fields import Fields, FieldSpec, FieldType
 from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
+from app.json_types import Json
 
 Clause = ColumnElement[bool]
+ValueT = TypeVar("ValueT")
 # Code-point order, as Python compares text, independent of the database's locale.
 BYTES = "C"
 
@@ -82,12 +84,20 @@ class _Scope:
         return _number_in(self.columns.fields[spec.custom_id])
 
 
-def _text_in(value: Any) -> ColumnElement[str]:
-    return case((func.jsonb_typeof(value) == "string", value.astext), else_="")
+def _text_in(value: ColumnElement[Json]) -> ColumnElement[str]:
+    return case((func.jsonb_typeof(value) == "string", _astext(value)), else_="")
 
 
-def _number_in(value: Any) -> ColumnElement[Decimal]:
-    return case((func.jsonb_typeof(value) == "number", cast(value.astext, Numeric)))
+def _number_in(value: ColumnElement[Json]) -> ColumnElement[Decimal]:
+    return case((func.jsonb_typeof(value) == "number", cast(_astext(value), Numeric)))
+
+
+def _astext(value: ColumnElement[Json]) -> ColumnElement[str]:
+    """An element of a JSON column as text: `->>` where `value` has `->`."""
+    element = value.comparator
+    if not isinstance(element, JSONB.Comparator):
+        raise TypeError(value)
+    return element.astext
 
 
 def where(
@@ -177,7 +187,7 @@ def _boolean(scope: _Scope, spec: FieldSpec, op: Op, _values: Operands) -> Claus
     json_type = func.coalesce(func.jsonb_typeof(value), "")
     if op is Op.UNKNOWN:
         return json_type != "boolean"
-    return and_(json_type == "boolean", value.astext == op.value)
+    return and_(json_type == "boolean", _astext(value) == op.value)
 
 
 def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -194,7 +204,7 @@ def _ids(values: Operands) -> list[UUID]:
     return sorted({item for item in values if isinstance(item, UUID)})
 
 
-def _is_any_of(value: ColumnElement[Any], candidates: list[Any], kind: TypeEngine[Any]) -> Clause:
+def _is_any_of(value: ColumnElement[ValueT], candidates: list[ValueT], kind: TypeEngine[ValueT]) -> Clause:
     """Equal to one of the candidates. They are passed as one array, because the driver accepts at most 32,767
     values per statement."""
     return value == any_(literal(candidates, ARRAY(kind)))
@@ -333,7 +343,7 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
     return count >= history.count if op is Op.HAPPENED else count < history.count
 
 
-def _json_equals(value: Any, expected: ChangeOperand, kind: FieldType) -> Clause:
+def _json_equals(value: ColumnElement[Json], expected: ChangeOperand, kind: FieldType) -> Clause:
     """Whether this JSON value equals the operand; a value of another type than the field's counts as
     empty."""
     if kind is FieldType.NUMBER:
@@ -343,7 +353,7 @@ def _json_equals(value: Any, expected: ChangeOperand, kind: FieldType) -> Clause
         json_type = func.coalesce(func.jsonb_typeof(value), "")
         if expected == "":
             return json_type != "boolean"
-        return and_(json_type == "boolean", value.astext == str(expected).lower())
+        return and_(json_type == "boolean", _astext(value) == str(expected).lower())
     return _folded(_text_in(value), [str(expected)]) == literal(str(expected))
 
 

@@ -1,13 +1,16 @@
 """One contact at one moment: the values that filters, templates and steps read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from app.json_types import Json
+
 UTC_ZONE = ZoneInfo("UTC")
+FactValue: TypeAlias = "Json | datetime"
 
 
 @dataclass(slots=True)
@@ -17,7 +20,7 @@ class Happened:
 
     kind: str
     at: datetime
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Sequence[Json]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -40,7 +43,7 @@ class Facts:
     `workflows` and `history` (newest first) are filled only when the program reads them. `users` are the
     names of the account's members by id. `data` is the enrollment's data: "event" and "response"."""
 
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, FactValue] = field(default_factory=dict)
     tags: set[UUID] = field(default_factory=set)
     zone: ZoneInfo = UTC_ZONE
     contact_id: UUID | None = None
@@ -48,10 +51,10 @@ class Facts:
     workflows: ContactWorkflows = field(default_factory=ContactWorkflows)
     history: list[Happened] = field(default_factory=list)
     users: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     region: str = "US"
 
 
-def contact_values(columns: dict[str, object], custom: dict[str, object]) -> dict[str, object]:
+def contact_values(columns: dict[str, FactValue], custom: Mapping[str, Json]) -> dict[str, FactValue]:
     """One mapping by field key, from a contact's columns and its custom values (keyed by field id)."""
     return columns | {f"custom.{field_id}": value for field_id, value in custom.items()}

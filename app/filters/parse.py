@@ -5,7 +5,7 @@ writes them. `filter_problems` validates a filter before it is saved, `normal` p
 and `describe` turns it into a sentence."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
 from app.filters.values import Change, Operands, fold, option_of, read
 
+OperandT = TypeVar("OperandT")
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
 MOST_PREDICATES = 100
@@ -119,7 +120,7 @@ def stored_form(expression: Filter, fields: Fields) -> Filter:
     return Predicate(expression.field, expression.op, normalized)
 
 
-def _normal_id(value: Any) -> Any:
+def _normal_id(value: OperandT) -> OperandT | str:
     try:
         return str(UUID(value)) if isinstance(value, str) else value
     except ValueError:

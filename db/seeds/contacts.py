@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.json_types import JsonObject
 from db.models import CustomField, Tag
 from db.seeds.sample_text import (
     COMPANY,
@@ -53,7 +54,7 @@ class SampleContact:
 
     id: UUID
     columns: dict[str, str | None]
-    fields: dict[str, object]
+    fields: JsonObject
     created_at: datetime
     tags: set[str] = field(default_factory=set)
 
@@ -82,7 +83,7 @@ def _sample_contact(
     domain = company.lower().replace(" ", "-") + ".example"
     plan, score = dice.choice(PLANS), dice.randint(0, 100)
     renewal = (now + timedelta(days=dice.randint(1, 365))).date()
-    fields: dict[str, object] = {
+    fields: JsonObject = {
         str(field_id(account, 0)): plan,
         str(field_id(account, 1)): score,
         str(field_id(account, 2)): renewal.isoformat(),

@@ -20,7 +20,7 @@ from app.engine.core.types import (
     WaitReason,
 )
 from app.engine.core.version import Program
-from app.filters.facts import Facts
+from app.filters.facts import Facts, FactValue
 from tests.support.engine_kit import PARIS
 
 IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT)
@@ -31,7 +31,7 @@ RESOLVED = ("sent", "failed_permanent", "cancelled")
 @dataclass(slots=True)
 class SimulatedContact:
     id: UUID
-    values: dict[str, object]
+    values: dict[str, FactValue]
     tags: set[UUID]
     deleted: bool = False
     locked: bool = False

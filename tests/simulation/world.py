@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.engine.core.types import ExitReason, Status, WaitReason
 from app.engine.core.version import Program
+from app.filters.facts import FactValue
 from tests.simulation import workers
 from tests.simulation.laws import at_rest
 from tests.simulation.store import Row, SimulatedContact, Store
@@ -41,7 +42,7 @@ class SimulatedWorld:
 
     def _contact(self, number: int) -> SimulatedContact:
         rng = self.rng
-        values: dict[str, object] = {
+        values: dict[str, FactValue] = {
             "email": "a@x.test" if rng.random() < 0.8 else None,
             "phone": "1" if rng.random() < 0.8 else None,
             "city": rng.choice(CITIES) or None,

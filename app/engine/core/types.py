@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.scalars import OnDoubt
+from app.filters.facts import FactValue
 
 # What executing a step returns instead of the index of the next node.
 END = -1  # past the last step
@@ -224,7 +225,7 @@ class Decision(msgspec.Struct):
     executions: list[Execution] = []
     closed: list[Closed] = []
     changes: list[ContactChange] = []
-    fields: dict[str, object] = {}
+    fields: dict[str, FactValue] = {}
     tags_added: set[UUID] = set()
     tags_removed: set[UUID] = set()
     effects: list[EffectRequest] = []

@@ -19,6 +19,7 @@ from app.engine.core.scalars import Unit
 from app.engine.core.types import STOPPED, ContactChange, ExitReason, Outcome, Status
 from app.filters.ast import Filter
 from app.filters.evaluate import Match
+from app.filters.facts import FactValue
 from app.filters.fields import Fields
 from app.filters.parse import describe as describe_filter_expression
 
@@ -179,7 +180,7 @@ def skip_deleted_contact(run: "Run", node: "Node") -> int:
     return skip(run, node, "The contact was deleted.")
 
 
-def set_field(run: "Run", node: "Node", key: str, old: object, new: object) -> int:
+def set_field(run: "Run", node: "Node", key: str, old: object, new: FactValue) -> int:
     """Sets a field of the contact to `new`; nothing changes if the field has that value already."""
     changed = new != old or isinstance(new, bool) is not isinstance(old, bool)
     run.record(node, Outcome.DONE, {"field": key, "old": old, "new": new, "changed": changed})

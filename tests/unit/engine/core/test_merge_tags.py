@@ -19,6 +19,7 @@ from app.engine.core.merge_tags import (
     tag_names,
     template_problem,
 )
+from app.json_types import JsonObject
 from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, contact_facts
 
 NAME = '{{ contact.first_name | default: "there" }}'
@@ -120,7 +121,7 @@ def test_hostile_templates_cost_nothing(source: str) -> None:
     assert time.perf_counter() - started < 0.25
 
 
-CARRIED = {
+CARRIED: dict[str, JsonObject] = {
     "event": {"body": {"order": {"id": 7, "lines": [{"sku": "a-1"}]}}, "note": None, "sure": True},
     "response": {"crm": {"id": "x<9>"}},
 }

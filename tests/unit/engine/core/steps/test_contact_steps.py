@@ -30,6 +30,7 @@ from app.engine.core.steps import (
     Webhook,
 )
 from app.engine.core.types import NewNotification, NewTask, Status, StepContext
+from app.filters.facts import FactValue
 from tests.support.engine_kit import (
     MEMBER,
     MOTTO,
@@ -142,7 +143,7 @@ def test_a_step_stores_values_as_a_form_does() -> None:
         ("created_at", TEXT, NOW, "2026-11-24 10:30"),
     ],
 )
-def test_copying_a_field(source: str, target: str, value: object, copied: object) -> None:
+def test_copying_a_field(source: str, target: str, value: FactValue, copied: object) -> None:
     driven = DrivenEnrollment(
         program(UpdateField(field=target, operation="copy", source=source)), contact_facts()
     )
