@@ -1,178 +1,239 @@
-"""The import rules: the table of the architecture. Exceptions are named here, with a reason."""
+"""What import-linter cannot check of its own contracts (pyproject.toml), and that they are kept and bite."""
 
+import re
+import shutil
+import subprocess
 import sys
-from dataclasses import dataclass
-from fnmatch import fnmatch
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.rules.files import imports, name, sources, within
+from tests.rules.files import ROOT, imports, name, sources, within
 
-OURS = ("app", "db", "jobs", "scripts", "tests")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Files by pattern; `may` are modules of ours (`{own}` is the feature), `only` other libraries (None:
-    any but `never`)."""
-
-    files: tuple[str, ...]
-    may: tuple[str, ...]
-    never: tuple[str, ...] = ()
-    only: tuple[str, ...] | None = None
-
-
-PARTS = {
-    "domain": Part(
-        ("app/engine/core/*.py", "app/*/domain.py", "app/*/domain/*.py", "app/filters/*.py"),
-        may=("{own}.domain", "app.engine.core", "app.filters", "app.permissions", "app.email_addresses",
-             "app.json_types"),
-        only=("msgspec",),
-    ),
-    "engine": Part(
-        ("app/engine/*.py",),
-        may=("app.engine", "app.filters", "app.work", "app.ports", "app.errors", "app.runtime",
-             "app.fault_hook", "app.permissions", "app.credentials", "app.redaction", "app.json_types", "db"),
-        never=("litestar", "saq"),
-    ),
-    "schemas": Part(
-        ("app/*/schemas.py", "app/*/schemas/*.py"),
-        may=("{own}", "app.filters", "app.engine.core", "app.permissions", "app.web.actions",
-             "app.patch", "app.json_types", "db.models"),
-        never=("litestar", "saq", "sqlalchemy"),
-    ),
-    "use cases": Part(
-        ("app/*/use_cases.py", "app/*/use_cases/*.py"),
-        may=("{own}", "app.filters", "app.engine", "app.work", "app.ports", "app.errors",
-             "app.permissions", "app.credentials", "app.email_addresses", "app.patch", "app.json_types",
-             "db"),
-        never=("litestar", "saq"),
-    ),
-    "controllers": Part(
-        ("app/*/controllers.py", "app/*/controllers/*.py"),
-        may=("{own}", "app.engine.core", "app.filters", "app.web", "app.work", "app.errors",
-             "app.permissions", "app.credentials", "app.email_addresses", "app.json_types"),
-        never=("sqlalchemy", "saq", "asyncpg", "advanced_alchemy"),
-    ),
-    "db": Part(
-        ("db/*.py", "db/*/*.py", "db/*/*/*.py"),
-        may=("db", "app.engine.core", "app.filters", "app.*.domain", "app.*.domain.*", "app.permissions",
-             "app.json_types"),
-        never=("litestar", "saq"),
-    ),
-    "jobs": Part(("jobs/*.py",), may=("jobs", "app", "db"), never=("litestar",)),
-    "web kit": Part(
-        ("app/web/*.py",),
-        may=("app.web", "app.errors", "app.permissions", "app.work", "app.settings",
-             "app.redaction", "app.credentials", "app.json_types", "db.ids"),
-        never=("sqlalchemy", "saq", "asyncpg"),
-    ),
-}  # fmt: skip
-
-# (file, module it imports): why. Nothing else may.
-EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("app/web/problems.py", "sqlalchemy.exc"): "the one table that turns database errors into answers",
-    ("app/web/problems.py", "sqlalchemy.orm.exc"): "the same",
-    ("app/contacts/controllers.py", "app.accounts.domain"): "the list of time zones, pure data",
-    (
-        "app/contacts/schemas.py",
-        "app.audit.schemas",
-    ): "the record shows its audit rows as the Audit page does",
-    ("app/enrollments/schemas.py", "app.approvals.schemas"): "its page shows the question it waits with",
-    ("app/contacts/schemas.py", "app.notes.schemas"): "the record shows its notes",
-    ("app/contacts/schemas.py", "app.tasks.schemas"): "and its tasks, as the Tasks page does",
-    (
-        "app/unsubscribe/controllers.py",
-        "app.engine.effects.unsubscribe_links",
-    ): "the engine writes the links that these pages read",
-    ("app/contacts/use_cases.py", "app.tags.use_cases"): "a tag is named and, in the same commit, made",
-    (
-        "app/workflows/use_cases/input_reader.py",
-        "app.tags.use_cases",
-    ): "a step names a tag and, in the same commit, makes it",
-    (
-        "app/workflows/use_cases/version_migration.py",
-        "app.enrollments.use_cases.progress",
-    ): "and takes them from a step as a person does",
-    ("db/seeds/__init__.py", "app.accounts.provisioning"): "the demo makes its accounts as the command does",
-    ("db/seeds/__init__.py", "app.credentials"): "and hashes their passwords as everybody's",
-    ("db/seeds/__init__.py", "app.runtime"): "the seed is a program of its own: it opens what it needs",
-    ("db/seeds/__init__.py", "app.sessions.demo"): "the people that the sign-in page shows",
-    ("db/seeds/__init__.py", "app.settings"): "it is given the settings by the command",
-    ("db/seeds/__init__.py", "app.work"): "and works in one account at a time, like everything",
-    ("app/filters/normalize.py", "phonenumbers"): "pure data and parsing: no input, no output",
+PROGRAM = ("app", "db", "jobs")
+PURE = (
+    "app/engine/core/",
+    "app/filters/",
+    "app/email_addresses.py",
+    "app/json_types.py",
+    "app/permissions.py",
+)
+OURS = (*PROGRAM, "scripts", "tests")
+CONFIG = (ROOT / "pyproject.toml").read_text()
+CONTRACTS: dict[str, dict[str, Any]] = {  # Any: each type of contract has fields of its own
+    contract["id"]: contract for contract in tomllib.loads(CONFIG)["tool"]["importlinter"]["contracts"]
 }
 
 
-def parts_of(path: str) -> list[Part]:
-    return [part for part in PARTS.values() if any(fnmatch(path, pattern) for pattern in part.files)]
-
-
-def allowed(module: str, part: Part, own: str) -> bool:
-    if within(module, OURS):
-        may = tuple(prefix.replace("{own}", own) for prefix in part.may)
-        return within(module, may) or any(fnmatch(module, prefix) for prefix in may if "*" in prefix)
-    if within(module, part.never):
-        return False
-    return (
-        part.only is None or within(module, part.only) or module.partition(".")[0] in sys.stdlib_module_names
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from scripts._lib.dev.import_contracts import main; main()"]
+    environment = {"PYTHONPATH": str(ROOT), "COLUMNS": "500"}
+    return subprocess.run(  # noqa: S603 -- this program and nothing from outside
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
 
 
-def breaches() -> list[tuple[str, int, str]]:
-    breaches_found = []
-    for path in sources("app", "db", "jobs"):
-        file = name(path)
-        own = ".".join(file.split("/")[:2]).removesuffix(".py")
-        for part in parts_of(file):
-            for line, module in imports(path):
-                if not allowed(module, part, own):
-                    breaches_found.append((file, line, module))
-    return breaches_found
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources and the contracts, to plant breaches in."""
+    folder = tmp_path_factory.mktemp("copy")
+    for package in PROGRAM:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
 
 
-def test_imports_follow_the_table() -> None:
-    bad = [
-        f"{file}:{line} imports {module}"
-        for file, line, module in breaches()
-        if (file, module) not in EXCEPTIONS
-    ]
-    assert bad == []
+def test_the_contracts_are_kept(copy: Path) -> None:
+    result = lint(copy)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_exception_is_still_needed() -> None:
-    needed = {(file, module) for file, _, module in breaches()}
-    assert sorted(set(EXCEPTIONS) - needed) == []
+# File, line to add, and what the message has to contain: the breach and what to do.
+BREACHES = {
+    "the engine imports the web framework": (
+        "app/engine/advancing/loader.py",
+        "import litestar",
+        ["app.engine.advancing.loader -> litestar", "return a struct"],
+    ),
+    "pure code reads the database through others": (
+        "app/engine/core/timing/drip.py",
+        "import db.ids",
+        ["app.engine.core.timing.drip -> db.ids", "passes them as arguments"],
+    ),
+    "pure code reads the clock": (
+        "app/filters/times.py",
+        "import time",
+        ["app.filters.times -> time", "passes them as arguments"],
+    ),
+    "a feature imports another one": (
+        "app/tags/use_cases.py",
+        "import app.notes.use_cases",
+        ["app.tags.use_cases -> app.notes.use_cases", "emits an event"],
+    ),
+    "schemas import their use cases": (
+        "app/notes/schemas.py",
+        "import app.notes.use_cases",
+        ["app.notes.schemas -> app.notes.use_cases", "may import those after it"],
+    ),
+    "a controller writes SQL": (
+        "app/tags/controllers.py",
+        "import sqlalchemy",
+        ["app.tags.controllers -> sqlalchemy", "A read is a method of a repository"],
+    ),
+    "the database imports a use case": (
+        "db/queries/retention.py",
+        "import app.tags.use_cases",
+        ["db.queries.retention -> app.tags.use_cases", "has to be pure code"],
+    ),
+    "a use case calls out by itself": (
+        "app/tags/use_cases.py",
+        "import httpx",
+        ["app.tags.use_cases -> httpx", "app/ports.py"],
+    ),
+    "a use case enqueues by itself": (
+        "app/tags/use_cases.py",
+        "import saq",
+        ["app.tags.use_cases -> saq", "enqueue_after_commit"],
+    ),
+    "a controller reads a token by itself": (
+        "app/tags/controllers.py",
+        "import jwt",
+        ["app.tags.controllers -> jwt", "app/web/tokens.py"],
+    ),
+    "the program imports a script": (
+        "jobs/worker.py",
+        "import scripts._lib.dev.files",
+        ["jobs.worker -> scripts", "belongs in app/"],
+    ),
+    "a module without a layer": (
+        "app/new_helper.py",
+        "",
+        ["- app.new_helper", "goes into its layer in pyproject.toml (contract `app`)"],
+    ),
+    "a feature without a layer": (
+        "app/invoices/__init__.py",
+        "",
+        ["- app.invoices", "a new feature also into the contract `features`"],
+    ),
+    "a file of a feature without a layer": (
+        "app/tags/cleverness.py",
+        "",
+        ["- app.tags.cleverness", "(contract `features`)"],
+    ),
+    "a package of the engine without a layer": (
+        "app/engine/planning.py",
+        "",
+        ["- app.engine.planning", "in the contracts `engine` and `app`"],
+    ),
+    "a module of db without a layer": (
+        "db/caching.py",
+        "",
+        ["- db.caching", "(contract `db`)"],
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("library", "places"),
-    [
-        ("httpx", ("app/integrations/",)),
-        ("aiosmtplib", ("app/integrations/",)),
-        ("aiohttp", ()),
-        ("requests", ()),
-        ("saq", ("jobs/worker.py", "app/integrations/job_notifier.py")),
-        ("jwt", ("app/web/tokens.py", "app/web/signing_keys.py")),
-    ],
-)
-def test_outbound_libraries_are_imported_only_by_their_adapters(
-    library: str, places: tuple[str, ...]
-) -> None:
-    users = {
-        name(path)
-        for path in sources("app", "db", "jobs")
+@pytest.mark.parametrize("breach", BREACHES)
+def test_a_breach_is_named_with_what_to_do(copy: Path, breach: str) -> None:
+    place, line, messages = BREACHES[breach]
+    path = copy / place
+    before = path.read_text() if path.exists() else None
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((before or "") + f"\n{line}\n")
+    try:
+        result = lint(copy)
+    finally:
+        if before is None:
+            path.unlink()
+            if path.name == "__init__.py":
+                path.parent.rmdir()
+        else:
+            path.write_text(before)
+    assert result.returncode == 1, result.stdout
+    output = " ".join(result.stdout.split())
+    assert [message for message in messages if message not in output] == [], result.stdout
+
+
+def test_a_new_statement_or_task_needs_no_line(copy: Path) -> None:
+    new = [copy / "db/queries/new_topic.py", copy / "app/web/new_tool.py", copy / "jobs/new_turns.py"]
+    for path in new:
+        path.write_text("")
+    try:
+        assert lint(copy).returncode == 0
+    finally:
+        for path in new:
+            path.unlink()
+
+
+def test_pure_code_uses_only_the_standard_library_and_msgspec() -> None:
+    """import-linter has lists of what is forbidden; this one says what is allowed."""
+    exceptions = {("app/filters/normalize.py", "phonenumbers")}  # pure data and parsing
+    used = {
+        (name(path), module.partition(".")[0])
+        for path in sources("app")
+        if name(path).startswith(PURE) or "domain" in re.split(r"[/.]", name(path))
         for _, module in imports(path)
-        if within(module, (library,))
+        if not within(module, OURS) and module.partition(".")[0] not in {"msgspec", *sys.stdlib_module_names}
     }
-    assert {user for user in users if not user.startswith(places or ("-",))} == set()
+    assert used == exceptions
 
 
-def test_nothing_of_the_program_needs_tests_or_scripts() -> None:
-    bad = [
-        f"{name(path)}:{line} imports {module}"
-        for path in sources("app", "db", "jobs")
-        for line, module in imports(path)
-        if within(module, ("tests", "scripts"))
+def test_import_linter_sees_every_file() -> None:
+    """It skips folders without `__init__.py`. The migrations' revisions are generated."""
+    unseen = {
+        name(path.parent)
+        for path in sources(*PROGRAM)
+        if not (path.parent / "__init__.py").exists() and path.parent.name != "versions"
+    }
+    assert unseen == set()
+
+
+def test_both_lists_of_features_are_the_same() -> None:
+    """One list keeps features apart, the other orders the files inside of each."""
+    layer = next(names for names in CONTRACTS["app"]["layers"] if "workflows" in names)
+    assert [f"app.{feature}" for feature in re.split(r"[\s|]+", layer)] == CONTRACTS["features"]["containers"]
+
+
+def test_every_exception_has_its_reason_above() -> None:
+    blocks = re.findall(r"^ignore_imports = \[\n(.*?)^\]", CONFIG, re.DOTALL | re.MULTILINE)
+    assert [block for block in blocks if not block.lstrip().startswith("# ")] == []
+    assert CONFIG.count("ignore_imports = [") == sum("ignore_imports" in each for each in CONTRACTS.values())
+
+
+def test_every_module_that_a_contract_names_exists() -> None:
+    """import-linter accepts names of allowed importers that don't exist."""
+    named = {module for contract in CONTRACTS.values() for module in modules_in(contract)}
+    missing = [
+        module
+        for module in sorted(named)
+        if "*" not in module
+        and not any(ROOT.glob(f"{module.replace('.', '/')}{end}") for end in (".py", "/"))
     ]
-    assert bad == []
+    assert missing == []
+
+
+def modules_in(contract: dict[str, Any]) -> Iterator[str]:
+    for key in (
+        "source_modules",
+        "forbidden_modules",
+        "protected_modules",
+        "allowed_importers",
+        "containers",
+    ):
+        for module in contract.get(key, []):
+            if within(module, PROGRAM):
+                yield module
+
+
+def test_the_docs_show_the_layers() -> None:
+    """The table of docs/architecture.md has the layers of the contract `app`, in their order."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text[text.index("| layer | modules |") :].partition("\n\n")[0]
+    shown = [
+        sorted(re.findall(r"`app/([^`]+?)(?:\.py)?`", row.split("|")[2])) for row in table.splitlines()[2:]
+    ]
+    layers = [sorted(re.split(r"[\s|:]+", names.replace(".", "/"))) for names in CONTRACTS["app"]["layers"]]
+    assert shown == [["<feature>"] if "workflows" in layer else layer for layer in layers]

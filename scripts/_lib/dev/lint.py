@@ -1,4 +1,4 @@
-"""`scripts/lint`: format, lint, types, names and counts. All run; exit code 1 when one fails."""
+"""`scripts/lint`: format, lint, types, imports, names and counts. All run; exit code 1 when one fails."""
 
 import argparse
 import subprocess
@@ -12,6 +12,7 @@ CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
+    "imports": ["scripts._lib.dev.import_contracts"],
     "names": ["scripts._lib.dev.naming"],
     "counts": ["scripts._lib.dev.counts"],
 }
@@ -21,7 +22,7 @@ FIXES = {"format": ["ruff", "format", "."], "lint": ["ruff", "check", "--fix", "
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the checks. With `--fix`, let ruff fix what it can first."""
     parser = argparse.ArgumentParser(
-        prog="scripts/lint", description="Check format, lint, types, names and counts."
+        prog="scripts/lint", description="Check format, lint, types, imports, names and counts."
     )
     parser.add_argument("--fix", action="store_true", help="let ruff fix what it can")
     options = parser.parse_args(arguments)
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = [name for name, command in CHECKS.items() if not run_check(command)]
     if failed:
         sys.exit("lint: " + ", ".join(failed) + " failed")
-    print_progress("lint: format, lint, types, names and counts are clean")
+    print_progress("lint: format, lint, types, imports, names and counts are clean")
 
 
 def run_check(command: list[str]) -> bool:
