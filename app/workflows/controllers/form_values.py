@@ -1,7 +1,7 @@
 """The values that the forms of the sheets show: from a stored config, or as they were typed."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,19 +18,20 @@ from app.filters.fields import (
     recorded_fields,
 )
 from app.filters.parse import LISTS, REFERENCE_TYPES, describe, escape_list_part
+from app.json_types import Json, JsonObject
 from app.web.form_decoder import decode_form
 from app.web.request import Request
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.input_reader import BuilderNames, is_id, things
 
-Values = dict[str, Any]
-BARE = {"type": "rows", "match": "all", "rows": []}
+Values: TypeAlias = JsonObject
+Scalar: TypeAlias = bool | int | float | str | None
 
 
 def filter_values(expression: Filter | None, lookup: BuilderNames) -> Values:
     """A filter as rows; groups inside it are kept as they are and shown as a sentence."""
     if expression is None:
-        return dict(BARE, rows=[])
+        return {"type": "rows", "match": "all", "rows": []}
     group = expression if isinstance(expression, Group) else Group("all", [expression])
     return {"type": "rows", "match": group.match, "rows": [_row(item, lookup) for item in group.items]}
 
@@ -45,7 +46,7 @@ def _row(item: Filter, lookup: BuilderNames) -> Values:
 
 
 def _text(item: Predicate, lookup: BuilderNames) -> str:
-    values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
+    values: Sequence[Scalar] = item.value if isinstance(item.value, list) else [item.value]
     spec = lookup.fields.get(item.field)
     if spec is not None and spec.type in REFERENCE_TYPES:
         values = _names(values, things(spec, lookup.tags))
@@ -62,14 +63,14 @@ def _text(item: Predicate, lookup: BuilderNames) -> str:
     )
 
 
-def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
+def _names(ids: Sequence[Scalar], names: Mapping[str, str]) -> Sequence[Scalar]:
     """By name if the name is read back as the same thing; else by id."""
     texts = [_name(value, names) for value in ids]
     # A name may look like a list of several others.
     return ids if len(ids) > 1 and ids_by_name(", ".join(map(str, texts)), names) else texts
 
 
-def _name(item_id: Any, names: Mapping[str, str]) -> Any:
+def _name(item_id: Scalar, names: Mapping[str, str]) -> Scalar:
     key = str(item_id).lower()
     name = names.get(key, "").strip()
     plain = name and "," not in name and not is_id(name)
@@ -104,18 +105,18 @@ class _Typed:
     def keys(self) -> Iterable[str]:
         return self.values.keys()
 
-    def getall(self, key: str) -> list[Any]:
+    def getall(self, key: str) -> list[Json]:
         value = self.values[key]
         return value if isinstance(value, list) else [value]
 
 
-def refused_values(request: Request, form: Any) -> Values | None:
+def refused_values(request: Request, form: type[msgspec.Struct]) -> Values | None:
     """The values of a refused form; None when the form is shown for the first time."""
     again = request.scope["state"].get("form")
     return decode_form(_Typed(again.values), form) if again is not None and again.values else None
 
 
-def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
+def one_row(request: Request, form: type[msgspec.Struct], more: str, less: str) -> Values | None:
     """The typed values with one more row or one less; None when the request did not ask for that."""
     values = request.typed() if more or less else {}
     if not values:
@@ -128,26 +129,29 @@ def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
     return lifted
 
 
-def _grow(values: Any, path: list[str]) -> None:
+def _grow(values: Json, path: list[str]) -> None:
+    """Adds an empty row to the list at this path; does nothing where the values have no such place."""
     at = values
     for name in path[:-1]:
-        if isinstance(at, list):
-            if not name.isdigit() or int(name) >= len(at):
-                return
+        if isinstance(at, list) and name.isdigit() and int(name) < len(at):
+            at = at[int(name)]
+        elif isinstance(at, dict):
+            at = at.setdefault(name, {})
+        else:
+            return
+    rows = at.setdefault(path[-1], []) if isinstance(at, dict) else None
+    if isinstance(rows, list):
+        rows.append({})
+
+
+def _shrink(values: Json, path: list[str]) -> None:
+    """Removes the row at this path, if there is one."""
+    at = values
+    for name in path[:-1]:
+        if isinstance(at, list) and name.isdigit() and int(name) < len(at):
             at = at[int(name)]
         else:
-            at = at.setdefault(name, {})
-    if isinstance(at, dict) and isinstance(at.setdefault(path[-1], []), list):
-        at[path[-1]].append({})
-
-
-def _shrink(values: Any, path: list[str]) -> None:
-    at = values
-    for name in path[:-1]:
-        if isinstance(at, list):
-            at = at[int(name)] if name.isdigit() and int(name) < len(at) else {}
-        else:
-            at = at.get(name, {})
+            at = at.get(name) if isinstance(at, dict) else None
     if isinstance(at, list) and path[-1].isdigit() and int(path[-1]) < len(at):
         del at[int(path[-1])]
 

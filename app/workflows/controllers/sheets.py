@@ -102,7 +102,7 @@ def step_sheet(opened: LoadedWorkflow, key: str, values: Values | None = None) -
     if values is not None:
         sheet.stored = " · ".join(step_sentence(step, opened.lookup))
     config = config_values(opened.shown(step.config), opened.lookup)
-    stored = {"name": step.name, "note": step.note, "config": config}
+    stored: Values = {"name": step.name, "note": step.note, "config": config}
     return _filled(sheet, opened, stored if values is None else values)
 
 

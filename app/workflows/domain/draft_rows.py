@@ -1,7 +1,7 @@
 """A draft as rows of `workflow_actions`, `workflow_conditions` and `workflow_goals`, and back."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -9,13 +9,9 @@ from app.engine.core.draft import Draft, WorkflowSettings, walk
 from app.engine.core.steps import MAIN, Goal, Step, StepConfig, lane_keys
 from app.engine.core.triggers import Trigger
 from app.filters.ast import Filter
+from app.json_types import JsonObject
 
 ENTRY = "entry"
-
-# Unions are types to msgspec, but not to a type checker that expects a class.
-_FILTER: Any = Filter
-_TRIGGER: Any = Trigger
-_CONFIG: Any = StepConfig
 
 
 class ActionRow(msgspec.Struct, frozen=True):
@@ -23,7 +19,7 @@ class ActionRow(msgspec.Struct, frozen=True):
 
     key: str
     kind: str
-    config: dict[str, Any]
+    config: JsonObject
     name: str | None
     list_id: str
     position: int
@@ -35,7 +31,7 @@ class ConditionRow(msgspec.Struct, frozen=True):
     key: str
     role: Literal["trigger", "entry"]
     position: int
-    config: dict[str, Any]
+    config: JsonObject
 
 
 class GoalRow(msgspec.Struct, frozen=True):
@@ -43,19 +39,17 @@ class GoalRow(msgspec.Struct, frozen=True):
 
     step_key: str
     name: str
-    config: dict[str, Any]
+    config: JsonObject
 
 
 def rows_of(draft: Draft) -> tuple[list[ActionRow], list[ConditionRow], list[GoalRow]]:
     """The draft flattened; `settings` and `next_key` have columns of their own on the workflow."""
     actions, goals = [], []
     for list_id, position, step in walk(draft.steps):
-        config: dict[str, Any] = msgspec.to_builtins(step.config)
+        config: JsonObject = msgspec.to_builtins(step.config)
         if isinstance(step.config, Goal):
-            name = config.pop("name")
-            goals.append(
-                GoalRow(step.key, name, {key: value for key, value in config.items() if key != "kind"})
-            )
+            own = {key: value for key, value in config.items() if key not in ("kind", "name")}
+            goals.append(GoalRow(step.key, step.config.name, own))
             config = {"kind": config["kind"]}
         if step.note:
             config["note"] = step.note
@@ -73,7 +67,7 @@ def draft_of(
     actions: Iterable[ActionRow],
     conditions: Iterable[ConditionRow],
     goals: Iterable[GoalRow],
-    settings: dict[str, Any] | None = None,
+    settings: JsonObject | None = None,
     next_key: int = 1,
 ) -> Draft:
     """The draft that these rows stand for; their order doesn't matter. Raises msgspec.ValidationError when a
@@ -86,9 +80,9 @@ def draft_of(
     entry: Filter | None = None
     for condition in sorted(conditions, key=lambda row: row.position):
         if condition.role == "entry":
-            entry = msgspec.convert(condition.config, _FILTER)
+            entry = msgspec.convert(condition.config, Filter)
         else:
-            triggers.append(msgspec.convert(condition.config, _TRIGGER))
+            triggers.append(msgspec.convert(condition.config, Trigger))
     steps = _steps(MAIN, by_list, goal_of)
     return Draft(triggers, entry, steps, msgspec.convert(settings or {}, WorkflowSettings), next_key)
 
@@ -100,7 +94,7 @@ def _steps(list_id: str, by_list: dict[str, list[ActionRow]], goals: dict[str, G
         note = str(config.pop("note", ""))
         if row.key in goals:
             config |= goals[row.key].config | {"name": goals[row.key].name}
-        typed: StepConfig = msgspec.convert(config, _CONFIG)
+        typed: StepConfig = msgspec.convert(config, StepConfig)
         lanes = {lane: _steps(f"{row.key}.{lane}", by_list, goals) for lane in lane_keys(typed)}
         steps.append(Step(row.key, typed, row.name or "", note, lanes))
     return steps

@@ -91,7 +91,7 @@ class CanvasStep(msgspec.Struct):
     summary: str
     name: str
     note: str
-    config: dict[str, Any]
+    config: dict[str, Any]  # Any: JSON in a response; each kind of step has its own config
     count: Count
     invalid: bool
     changed: bool
@@ -105,7 +105,7 @@ class CanvasTrigger(msgspec.Struct):
     kind: str
     title: str
     summary: str
-    config: dict[str, Any]
+    config: dict[str, Any]  # Any: JSON in a response; each kind of trigger has its own
     invalid: bool
     icon: str
 
@@ -159,7 +159,7 @@ class Sheet(msgspec.Struct):
     tone: str = ""
     list_id: str = ""
     position: int = 0
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {}  # Any: JSON in a response; the inputs of its form
     count: Count | None = None
     groups: list[ChoiceGroup] = []
     fields: list[FieldChoice] = []
@@ -230,6 +230,6 @@ class VersionPage(msgspec.Struct):
     triggers: list[CanvasTrigger]
     entry: str
     steps: list[CanvasStep]
-    document: dict[str, Any]
+    document: dict[str, Any]  # Any: JSON in a response, as it is stored
     totals: Totals
     actions: list[Action]

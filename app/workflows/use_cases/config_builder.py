@@ -1,7 +1,7 @@
 """Builds the stored config of a step or a trigger from a request."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -15,12 +15,12 @@ from app.workflows.schemas.inputs import ConfigInput, FilterInput, TriggerInput,
 from app.workflows.schemas.inputs import steps as sent
 from app.workflows.use_cases.input_reader import Reader
 
-
-class _Lane(Protocol):
-    """A lane as a request sends it: without a key it is new."""
-
-    @property
-    def key(self) -> str: ...
+# The fields of a config that requests send in another form than they are stored, as they are stored.
+StoredItem: TypeAlias = int | str | steps.BranchLane | steps.SplitLane | steps.ApprovalOption
+Stored: TypeAlias = UUID | Filter | steps.Window | Mapping[str, str] | Sequence[StoredItem] | None
+Special: TypeAlias = dict[str, Patch[Stored]]
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+LaneT = TypeVar("LaneT", steps.SplitLane, steps.ApprovalOption)
 
 
 def window(body: Patch[WindowInput | None], old: steps.Window | None) -> steps.Window | None:
@@ -29,46 +29,45 @@ def window(body: Patch[WindowInput | None], old: steps.Window | None) -> steps.W
         return old
     if body is None or body.limit == "no":
         return None
-    special = {} if body.days is UNSET else {"days": sorted(set(body.days))}
-    merged: steps.Window = _merge(old or steps.Window(), body, special)
-    return merged
+    special: Special = {} if body.days is UNSET else {"days": sorted(set(body.days))}
+    return _merge(old or steps.Window(), body, special)
 
 
 async def config_of(reader: Reader, body: ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
     """The typed config of a step; missing fields keep their value in `old`, the stored config, or take the
     kind's default."""
-    config = steps.KINDS[str(body.__struct_config__.tag)].config
-    base: Any = old if isinstance(old, config) else config()
+    kind = steps.KINDS[str(body.__struct_config__.tag)]
+    base = old if old is not None and isinstance(old, kind.config) else kind.config()
     special = await _common(reader, body, base)
-    match body:
-        case sent.BranchInput():
-            special |= _branch(reader, body, base)
-        case sent.SplitInput():
-            special["lanes"] = _lanes(reader, body.lanes, base.lanes, steps.SplitLane, "lanes")
-        case sent.ApprovalInput():
-            special["options"] = _lanes(reader, body.options, base.options, steps.ApprovalOption, "options")
-        case sent.WaitForInput():
-            special["about"] = await _about(reader, body, base)
-        case sent.WebhookInput():
-            special |= _webhook(body)
-    merged: steps.StepConfig = _merge(base, body, special)
-    return merged
+    match body, base:
+        case sent.BranchInput() as branch, steps.Branch() as stored:
+            special |= _branch(reader, branch, stored)
+        case sent.SplitInput() as split, steps.Split() as stored:
+            special["lanes"] = _lanes(reader, split.lanes, stored.lanes, steps.SplitLane, "lanes")
+        case sent.ApprovalInput() as approval, steps.AskApproval() as stored:
+            options = _lanes(reader, approval.options, stored.options, steps.ApprovalOption, "options")
+            special["options"] = options
+        case sent.WaitForInput() as wait, steps.WaitFor() as stored:
+            special["about"] = await _about(reader, wait, stored)
+        case sent.WebhookInput() as webhook, _:
+            special |= _webhook(webhook)
+    return _merge(base, body, special)
 
 
-async def _common(reader: Reader, body: Any, base: Any) -> dict[str, Any]:
+async def _common(reader: Reader, body: ConfigInput, base: steps.StepConfig) -> Special:
     """The fields that requests send in another form than they are stored, for every kind that has them: tag,
-    filter and window."""
-    special: dict[str, Any] = {}
+    filter and window. Most inputs are made at run time, so their fields are read by name."""
+    special: Special = {}
     if hasattr(body, "tag"):
         special["tag"] = await _tag(reader, body.tag)
     if hasattr(body, "filter"):
         special["filter"] = _filter(reader, body.filter)
     if hasattr(body, "window"):
-        special["window"] = window(body.window, base.window)
+        special["window"] = window(body.window, getattr(base, "window", None))
     return special
 
 
-def _merge(base: Any, body: Any, special: dict[str, Any]) -> Any:
+def _merge(base: StructT, body: msgspec.Struct, special: Special) -> StructT:
     """`base` with the sent fields, except for those with a special form."""
     names = [field.name for field in msgspec.structs.fields(base) if field.name != "key"]
     values = {name: special[name] if name in special else getattr(body, name) for name in names}
@@ -85,8 +84,8 @@ def _filter(reader: Reader, body: Patch[FilterInput | None], path: str = "filter
     return UNSET if body is UNSET else reader.filter(body, path)
 
 
-def _webhook(body: sent.WebhookInput) -> dict[str, Any]:
-    special: dict[str, Any] = {} if body.url is UNSET else {"url": body.url.strip()}
+def _webhook(body: sent.WebhookInput) -> Special:
+    special: Special = {} if body.url is UNSET else {"url": body.url.strip()}
     special["headers"] = UNSET
     if body.headers is not UNSET or body.more_headers is not UNSET:
         rows = {row.name.strip(): row.value for row in body.more_headers or [] if row.name.strip()}
@@ -102,8 +101,8 @@ async def _about(reader: Reader, body: sent.WaitForInput, base: steps.WaitFor) -
     return str(await reader.tag(body.about) or "")
 
 
-def _branch(reader: Reader, body: sent.BranchInput, base: steps.Branch) -> dict[str, Any]:
-    special: dict[str, Any] = {"branches": UNSET}
+def _branch(reader: Reader, body: sent.BranchInput, base: steps.Branch) -> Special:
+    special: Special = {"branches": UNSET}
     if body.branches is not UNSET:
         keys = lane_keys(reader, body.branches, [lane.key for lane in base.branches], "branches")
         old = {lane.key: lane for lane in base.branches}
@@ -119,7 +118,13 @@ def _branch(reader: Reader, body: sent.BranchInput, base: steps.Branch) -> dict[
     return special
 
 
-def _lanes(reader: Reader, body: Any, stored: Sequence[Any], kind: Any, path: str) -> Any:
+def _lanes(
+    reader: Reader,
+    body: Patch[Sequence[sent.NamedLaneInput]],
+    stored: Sequence[LaneT],
+    kind: type[LaneT],
+    path: str,
+) -> Patch[list[LaneT]]:
     """The lanes of a split or an approval; a lane with the key of a stored one keeps its values for missing
     fields."""
     if body is UNSET:
@@ -138,7 +143,7 @@ def _stripped(text: Patch[str]) -> Patch[str]:
     return UNSET if text is UNSET else text.strip()
 
 
-def lane_keys(reader: Reader, lanes: Sequence[_Lane], old: list[str], path: str) -> list[str]:
+def lane_keys(reader: Reader, lanes: Sequence[sent.NamedLaneInput], old: list[str], path: str) -> list[str]:
     """A key for each lane: its own, or for a new one the next number that no lane has or had."""
     own = [lane.key for lane in lanes if lane.key]
     if len(set(own)) != len(own) or {steps.ELSE, steps.TIMEOUT} & set(own):
@@ -157,11 +162,10 @@ async def trigger_of(reader: Reader, body: TriggerInput, old: triggers.Trigger |
     fields except the filter start from their defaults: a contact must not enter because the filter was not
     sent again."""
     kind = triggers.TRIGGERS[str(body.__struct_config__.tag)]
-    base: Any = kind() if old is None else kind(key=old.key, filter=old.filter)
-    special: dict[str, Any] = {"filter": _filter(reader, body.filter)}
+    base = kind() if old is None else kind(key=old.key, filter=old.filter)
+    special: Special = {"filter": _filter(reader, body.filter)}
     if body.sources is not UNSET:
         special["sources"] = list(dict.fromkeys(body.sources))
     if "tag" in kind.__struct_fields__:
         special["tag"] = await _tag(reader, getattr(body, "tag", UNSET))
-    trigger: triggers.Trigger = _merge(old if isinstance(old, kind) else base, body, special)
-    return trigger
+    return _merge(old if isinstance(old, kind) else base, body, special)

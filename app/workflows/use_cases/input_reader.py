@@ -2,7 +2,7 @@
 of the inputs."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,6 @@ from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 
 Tags = Mapping[str, str]
 Values = list[bool | int | float | str]
-_FILTERS: Any = Group | Predicate
 
 
 class BuilderNames(msgspec.Struct):
@@ -95,7 +94,7 @@ class Reader:
     def _row(self, row: RowInput, path: str) -> Filter:
         if row.nested:
             try:
-                nested: Filter = msgspec.json.decode(row.nested.encode(), type=_FILTERS)
+                nested: Filter = msgspec.json.decode(row.nested.encode(), type=Group | Predicate)
                 self._shallow(nested, path)
                 return self._named(nested, path)
             except (msgspec.DecodeError, RecursionError) as error:

@@ -4,6 +4,7 @@ Every field may be missing: a new step then takes the default of its kind, an ex
 field has the stored type, except that tags may be named, filters may be the rows of a form, and windows and
 lanes may be sent in part. Only kinds whose input differs in another way are written out here."""
 
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_type_hints
 
 import msgspec
@@ -40,11 +41,17 @@ class HeaderInput(msgspec.Struct, forbid_unknown_fields=True):
     value: Line = ""
 
 
-class LaneInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A lane without a key is new and gets one; a lane with a key keeps its values for missing fields."""
+class NamedLaneInput(msgspec.Struct, forbid_unknown_fields=True):
+    """What every lane has. Without a key it is new and gets one; with a key it keeps its values for missing
+    fields."""
 
     key: NewLaneKey = ""
     name: Patch[Line] = UNSET
+
+
+class LaneInput(NamedLaneInput):
+    """A lane without a key is new and gets one; a lane with a key keeps its values for missing fields."""
+
     filter: Patch[FilterInput | None] = UNSET
 
 
@@ -53,9 +60,7 @@ class BranchInput(StepInput, tag="branch"):
     else_name: Patch[Line] = UNSET
 
 
-class SplitLaneInput(msgspec.Struct, forbid_unknown_fields=True):
-    key: NewLaneKey = ""
-    name: Patch[Line] = UNSET
+class SplitLaneInput(NamedLaneInput):
     weight: Patch[Annotated[int, Meta(ge=0, le=1000)]] = UNSET
 
 
@@ -63,9 +68,8 @@ class SplitInput(StepInput, tag="split"):
     lanes: Patch[Annotated[list[SplitLaneInput], Meta(max_length=20)]] = UNSET
 
 
-class OptionInput(msgspec.Struct, forbid_unknown_fields=True):
-    key: NewLaneKey = ""
-    name: Patch[Line] = UNSET
+class OptionInput(NamedLaneInput):
+    pass
 
 
 class ApprovalInput(StepInput, tag="approval"):
@@ -109,7 +113,7 @@ WRITTEN_OUT: dict[str, type[StepInput]] = {
 }
 
 
-def _input_type(name: str, stored: Any) -> Any:
+def _input_type(name: str, stored: type | UnionType) -> type | UnionType:
     """The type of a field as requests send it."""
     if name == "tag":
         return Line | None  # an id or a name; a new name creates the tag
@@ -121,7 +125,7 @@ def _input_type(name: str, stored: Any) -> Any:
 def _derive(config: type[Config]) -> type[StepInput]:
     """The input of a kind whose fields are sent with their stored types."""
     hints = get_type_hints(config, include_extras=True)
-    fields: list[Any] = [
+    fields: list[tuple[str, Any, UnsetType]] = [  # Any: a type, or a union of types
         (name, Union[_input_type(name, hints[name]), UnsetType], UNSET)  # noqa: UP007 -- types at run time
         for name in config.__struct_fields__
     ]

@@ -3,10 +3,10 @@ rows. Every field may be missing: a new trigger takes the kind's default, an edi
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from app.engine.core.steps import Line
 from app.engine.core.triggers import KINDS, TriggerConfig
@@ -15,7 +15,7 @@ from app.patch import Patch
 from app.workflows.schemas.inputs.filters import FilterInput
 
 # Fields whose input type differs from the stored type.
-_INPUT_TYPES: dict[str, Any] = {"tag": Line | None}
+_INPUT_TYPES = {"tag": Line | None}
 
 
 class TriggerInputBase(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
@@ -28,18 +28,20 @@ def _input_of(kind: type[TriggerConfig]) -> type[TriggerInputBase]:
     own = [
         field for field in msgspec.structs.fields(kind) if field.name not in TriggerConfig.__struct_fields__
     ]
-    patch: Any = Patch  # a type created at run time is not one for the type checker
-    types = [patch[_INPUT_TYPES.get(field.name, field.type)] for field in own]
-    struct = msgspec.defstruct(
+    fields: list[tuple[str, Any, UnsetType]] = [  # Any: a type, or a union of types
+        (field.name, Union[_INPUT_TYPES.get(field.name, field.type), UnsetType], UNSET)  # noqa: UP007 -- types at run time
+        for field in own
+    ]
+    derived = msgspec.defstruct(
         f"{kind.__name__}Input",
-        [(field.name, type_, UNSET) for field, type_ in zip(own, types, strict=True)],
+        fields,
         bases=(TriggerInputBase,),
         module=__name__,
         namespace={"__doc__": kind.__doc__},
         tag=kind.__struct_config__.tag,
         kw_only=True,
     )
-    return cast("type[TriggerInputBase]", struct)
+    return cast("type[TriggerInputBase]", derived)
 
 
 if TYPE_CHECKING:
