@@ -1,7 +1,6 @@
 """The publication plan: the differences as sentences, and the enrollments at each step."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,8 +26,7 @@ from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import LoadedWorkflow, entry_sentence, live_steps
 from app.workflows.use_cases.settings_labels import SETTINGS, setting_label
 from app.workflows.use_cases.step_labels import lookup_for, step_sentence
-from db.queries.batch_session import BatchSession
-from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
+from db.queries.version_migration import EnrollmentsAtStep, count_enrollments_by_step
 
 Configs = Mapping[str, StepConfig]
 
@@ -178,7 +176,7 @@ def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
 
 async def groups_of(work: Work, opened: LoadedWorkflow) -> list[EnrollmentGroup]:
     """The enrollments at each step, in every version in use, and the choices for them."""
-    rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
+    rows = await count_enrollments_by_step(work.session, opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
     titles = {key: step_sentence(step, opened.lookup).title for key, step in new.items()}
     zone = ZoneInfo((await work.accounts.own()).time_zone)
@@ -214,7 +212,12 @@ async def _version(work: Work, opened: LoadedWorkflow, number: int) -> Version |
 
 
 def _group(
-    row: Any, title: str, old: Step | None, new: Step | None, titles: Mapping[str, str], zone: ZoneInfo
+    row: EnrollmentsAtStep,
+    title: str,
+    old: Step | None,
+    new: Step | None,
+    titles: Mapping[str, str],
+    zone: ZoneInfo,
 ) -> EnrollmentGroup:
     configs = old.config if old else None, new.config if new else None
     first = last = STARTS_AGAIN
@@ -241,7 +244,7 @@ def _group(
     )
 
 
-def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[MoveOption]:
+def _options(row: EnrollmentsAtStep, new: Step | None, titles: Mapping[str, str]) -> list[MoveOption]:
     """The choices: stay, move (the same step first), exit."""
     places = [MoveOption(FINISH, f"Finish on version {row.version}")]
     if row.step_key is None:

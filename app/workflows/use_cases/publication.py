@@ -23,7 +23,7 @@ from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
 from db.queries.batch_session import BatchSession
 from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
-from db.queries.version_migration import WAKE_ARCHIVED_ENROLLMENTS
+from db.queries.version_migration import wake_archived_enrollments
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
@@ -161,7 +161,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
         )
     await work.workflows.change(workflow_id, status=to)
     if to == "archived":
-        await BatchSession(work.session).do(WAKE_ARCHIVED_ENROLLMENTS, workflow=workflow_id, now=work.now)
+        await wake_archived_enrollments(work.session, workflow_id, work.now)
         work.notify_worker()
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (header.status, to)})

@@ -1,12 +1,10 @@
 """Moves enrollments of older versions to the version that was just published, or ends them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import select, update
 
 from app.engine.core.draft import walk
 from app.engine.core.steps import StepConfig
@@ -21,24 +19,30 @@ from app.engine.core.version_migration import (
 )
 from app.engine.matching.enroll import end_enrollments
 from app.enrollments.use_cases.progress import close_open_visits
-from app.errors import Conflict, Invalid
+from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.schemas.publication import EXIT, FINISH, START, MoveChoice
 from db.ids import uuid7
 from db.models import Job
 from db.queries.batch_session import BatchSession
 from db.queries.version_migration import (
-    CANCEL_UNBEGUN_CLAIMS,
-    COUNT_ENROLLMENTS_AT_STEP,
-    INSERT_MOVES,
-    LOCK_ENROLLMENTS_AT_STEP,
-    LOCK_ENROLLMENTS_AT_STEPS,
-    LOCK_NEXT_MARKED,
-    LOCK_UNFINISHED_EFFECTS,
-    MARK_FOR_MIGRATION,
-    MIGRATE_ENROLLMENTS,
-    UNMARK_ENROLLMENTS,
-    UPDATE_APPROVAL_DEADLINES,
+    LockedEnrollment,
+    MarkedEnrollment,
+    MovedEnrollment,
+    NewDeadline,
+    NewMove,
+    StepChoice,
+    cancel_unbegun_claims,
+    count_enrollments_at_step,
+    insert_moves,
+    lock_enrollments_at_step,
+    lock_enrollments_at_steps,
+    lock_next_marked,
+    lock_unfinished_effects,
+    mark_for_migration,
+    migrate_enrollments,
+    unmark_enrollments,
+    update_approval_deadlines,
 )
 
 TASK, QUEUE = "workflow.migrate_enrollments", "bulk"
@@ -105,19 +109,22 @@ async def checked_choices(
 async def _check_unchanged(work: Work, workflow_id: UUID, choices: Sequence[MoveChoice]) -> None:
     """Raises `Conflict` when the enrollments are not those of the choices. Locks them first if they are
     few."""
-    engine = BatchSession(work.session)
-    if choices and sum(choice.enrollments for choice in choices) <= AT_ONCE:
-        await engine.all(
-            LOCK_ENROLLMENTS_AT_STEPS,
-            workflow=workflow_id,
-            version=[choice.version for choice in choices],
-            step=[choice.step or None for choice in choices],
-        )
+    if sum(choice.enrollments for choice in choices) <= AT_ONCE:
+        await lock_enrollments_at_steps(work.session, workflow_id, _steps_of(choices))
     for choice in choices:
-        place = {"version": choice.version, "step": choice.step or None}
-        row = (await engine.all(COUNT_ENROLLMENTS_AT_STEP, workflow=workflow_id, **place))[0]
-        if row.enrollments != choice.enrollments:
-            raise Conflict(STALE, current={**place, "enrollments": row.enrollments})
+        step = choice.step or None
+        there = await count_enrollments_at_step(work.session, workflow_id, choice.version, step)
+        if there != choice.enrollments:
+            raise _stale(choice, there)
+
+
+def _steps_of(choices: Sequence[MoveChoice]) -> list[StepChoice]:
+    return [StepChoice(choice.version, choice.step or None, place) for place, choice in enumerate(choices)]
+
+
+def _stale(choice: MoveChoice, there: int) -> Conflict:
+    current = {"version": choice.version, "step": choice.step or None, "enrollments": there}
+    return Conflict(STALE, current=current)
 
 
 async def move_enrollments(
@@ -125,14 +132,12 @@ async def move_enrollments(
 ) -> MoveResult:
     """Moves all of them in the running transaction."""
     done = MoveResult()
-    engine = BatchSession(work.session)
     for choice in choices:
-        place = {"version": choice.version, "step": choice.step or None}
-        rows: Sequence[Any] = ()
+        rows: list[LockedEnrollment] = []
         while not rows or len(rows) == BATCH:
             after = rows[-1].id if rows else FIRST_ID
-            rows = await engine.all(
-                LOCK_ENROLLMENTS_AT_STEP, workflow=version.workflow_id, **place, after=after, most=BATCH
+            rows = await lock_enrollments_at_step(
+                work.session, version.workflow_id, choice.version, choice.step or None, after, BATCH
             )
             if not rows:
                 break
@@ -141,14 +146,14 @@ async def move_enrollments(
 
 
 async def _move_group(
-    work: Work, version: Version, choice: MoveChoice, rows: Sequence[Any], by: str
+    work: Work, version: Version, choice: MoveChoice, rows: Sequence[LockedEnrollment], by: str
 ) -> MoveResult:
     """Moves these (locked) enrollments, which are at the place that the choice names."""
     ids = [row.id for row in rows]
     if choice.to == EXIT:
         await end_enrollments(work, BatchSession(work.session), ids, ExitReason.REMOVED_BY_USER)
         return MoveResult(exited=len(rows))
-    unsettled = await BatchSession(work.session).all(LOCK_UNFINISHED_EFFECTS, ids=ids)
+    unsettled = await lock_unfinished_effects(work.session, ids)
     busy = {effect.enrollment_id for effect in unsettled if effect.under_way}
     untried = {effect.enrollment_id for effect in unsettled if effect.untried}
     free = [row for row in rows if row.id not in busy]
@@ -157,7 +162,12 @@ async def _move_group(
 
 
 async def _move_to_step(
-    work: Work, version: Version, choice: MoveChoice, rows: Sequence[Any], untried: set[UUID], by: str
+    work: Work,
+    version: Version,
+    choice: MoveChoice,
+    rows: Sequence[LockedEnrollment],
+    untried: set[UUID],
+    by: str,
 ) -> int:
     """How many of them start their step again, because nothing of their effect was tried."""
     to = None if choice.to == START else choice.to
@@ -170,36 +180,24 @@ async def _move_to_step(
         anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
     places = [(row, STARTS_AGAIN if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
     left = [row for row, place in places if not place.goes_on and row.wait_reason is not None]
-    engine = BatchSession(work.session)
     if left:
         error = RENEWED.format(version.number) if anew else MOVED_BEFORE_SENT
         await close_open_visits(work, left, {"reason": "moved", "by": by}, error)
-        await engine.do(CANCEL_UNBEGUN_CLAIMS, ids=[row.id for row in left], error=error)
-    await engine.insert(
-        MIGRATE_ENROLLMENTS,
-        [
-            {"id": row.id, "step_key": to, "kept": place.goes_on, "wait_until": place.until}
-            for row, place in places
-        ],
-        version=version.number,
-        now=work.now,
-    )
+        await cancel_unbegun_claims(work.session, [row.id for row in left], error)
+    moved = [MovedEnrollment(row.id, to, place.goes_on, place.until) for row, place in places]
+    await migrate_enrollments(work.session, moved, version.number, work.now)
     deadlines = [
-        {"id": row.id, "seq": row.seq, "wait_until": place.until}
+        NewDeadline(row.id, row.seq, place.until)
         for row, place in places
         if place.goes_on and row.wait_reason == "approval" and place.until != row.wait_until
     ]
-    await engine.insert(UPDATE_APPROVAL_DEADLINES, deadlines)
-    moves = [
-        {"id": uuid7(), "enrollment_id": row.id, "from_step": row.step_key, "to_step": to} for row in rows
-    ]
-    await engine.insert(
-        INSERT_MOVES, moves, from_version=choice.version, to_version=version.number, by=by, now=work.now
-    )
+    await update_approval_deadlines(work.session, deadlines)
+    moves = [NewMove(uuid7(), row.id, row.step_key, to) for row in rows]
+    await insert_moves(work.session, moves, choice.version, version.number, by, work.now)
     return len(anew)
 
 
-def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> MovedWait:
+def _place(row: LockedEnrollment, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> MovedWait:
     if row.step_key is None and to is None:
         return MovedWait(True, row.wait_until)  # not begun: the settle time continues
     if to is None or row.step_key != to:
@@ -223,18 +221,10 @@ async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoic
     }
     job = work.add_job(QUEUE, TASK, args, total=sum(choice.enrollments for choice in choices))
     await work.session.flush()
-    rows = await BatchSession(work.session).all(
-        MARK_FOR_MIGRATION,
-        workflow=version.workflow_id,
-        version=[choice.version for choice in choices],
-        step=[choice.step or None for choice in choices],
-        job=job,
-    )
-    counts = {row.choice: row.enrollments for row in rows}
+    counts = await mark_for_migration(work.session, version.workflow_id, job, _steps_of(choices))
     for place, choice in enumerate(choices):
         if counts.get(place, 0) != choice.enrollments:
-            there = {"version": choice.version, "step": choice.step or None}
-            raise Conflict(STALE, current={**there, "enrollments": counts.get(place, 0)})
+            raise _stale(choice, counts.get(place, 0))
     return job
 
 
@@ -248,29 +238,24 @@ async def run_move(work: Work, job: Job) -> bool:
         raise Conflict(f"Version {number} is no longer live, so no more enrollments were moved to it.")
     version = load_version(row.document)
     choices = msgspec.convert(job.args["choices"], list[MoveChoice])
-    mine = (Job.account_id == work.account_id, Job.id == job.id)
-    result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
-    engine = BatchSession(work.session)
-    rows = await engine.all(LOCK_NEXT_MARKED, job=job.id, most=BATCH)
+    locked = await work.jobs.locked(job.id)
+    if locked is None:
+        raise NotFound("job")
+    rows = await lock_next_marked(work.session, job.id, BATCH)
     done = MoveResult()
     for place, choice in enumerate(choices):
         there = [row for row in rows if row.choice == place and _is_there(row, choice)]
         if there:
             done.add(await _move_group(work, version, choice, there, job.actor_name))
     done.elsewhere = len(rows) - done.enrollments
-    for name, count in msgspec.structs.asdict(done).items():
-        result[name] = result.get(name, 0) + count
-    await engine.do(UNMARK_ENROLLMENTS, ids=[row.id for row in rows])
-    await work.session.execute(
-        update(Job)
-        .where(*mine)
-        .values(progress=msgspec.convert(result, MoveResult).enrollments, result=result)
-        .execution_options(synchronize_session=False)
-    )
+    await unmark_enrollments(work.session, [row.id for row in rows])
+    total = msgspec.convert(locked.result or {}, MoveResult)
+    total.add(done)
+    locked.progress, locked.result = total.enrollments, msgspec.structs.asdict(total)
     work.notify_worker()
     return len(rows) < BATCH  # the worker commits
 
 
-def _is_there(row: Any, choice: MoveChoice) -> bool:
+def _is_there(row: MarkedEnrollment, choice: MoveChoice) -> bool:
     """Whether they are still where the plan showed them; only members can have moved them meanwhile."""
     return row.status == "active" and (row.version, row.step_key) == (choice.version, choice.step or None)
