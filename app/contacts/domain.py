@@ -2,16 +2,21 @@
 and imports all use it."""
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
 from app.filters.normalize import LONGEST, Value, normalize_text, storable
 from app.filters.values import value_of
+from app.json_types import Json
 
 # Built-in fields that aren't free text: the owner and the consents.
 NON_TEXT_FIELDS = ("owner", "email_consent", "sms_consent")
-UNIQUE = ("email", "external_id")
-NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
+FieldInput: TypeAlias = "Json | UUID"  # a value as a form or the API sends it
+UniqueKey: TypeAlias = Literal["email", "external_id"]
+UNIQUE: tuple[UniqueKey, ...] = ("email", "external_id")
+FALLBACKS = ("email", "company", "phone", "external_id")  # they name a contact without a name
+NAMING = ("first_name", "last_name", *FALLBACKS)
 
 
 def normalize(
@@ -72,8 +77,13 @@ def nameless(values: Mapping[str, object]) -> str | None:
 
 
 def display_name(values: Mapping[str, object]) -> str:
-    """The display name of a contact: its first and last name, else the first of email, company, phone and
-    external ID in `values`."""
-    names = " ".join(str(values[key]) for key in ("first_name", "last_name") if values.get(key))
-    rest = (str(values[key]) for key in ("email", "company", "phone", "external_id") if values.get(key))
-    return names or next(rest, "") or "Unnamed contact"
+    """The display name of a contact with these values by field key."""
+    return contact_name(*(str(values.get(key) or "") for key in ("first_name", "last_name", *FALLBACKS)))
+
+
+def contact_name(first: str | None, last: str | None, *others: str | None) -> str:
+    """The display name of a contact: its first and last name, else the first of `others` that isn't empty, in
+    the order of `FALLBACKS`."""
+    if first or last:
+        return f"{first} {last}" if first and last else first or last or ""
+    return next((text for text in others if text), "") or "Unnamed contact"

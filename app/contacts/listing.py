@@ -5,7 +5,7 @@ what the page shows: condition chips, column headers, the form that adds a condi
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -13,13 +13,14 @@ import msgspec
 
 from app.contacts.schemas import Chip, ListColumn, NewCondition, SelectOption
 from app.errors import Invalid
-from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
+from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded_fields
 from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
-from db.repositories.contacts import SORTS, Clause, live_or_deleted, matches_search
+from db.queries.contact_conditions import Clause, live_or_deleted, matches_search
+from db.queries.contact_pages import SORTS, SortValue
 
 PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
@@ -28,6 +29,8 @@ LONGEST_SEARCH = 200
 FIX_SEGMENT = "Open the segment and edit its filter."
 # The header of a sortable column, by the column's key.
 SORT_OF = {key: key for key in SORTS}
+
+QueryValue: TypeAlias = str | bool | int | list[str]
 
 
 class Query(msgspec.Struct):
@@ -57,7 +60,7 @@ class Query(msgspec.Struct):
         parts = [(name, value) for name, value, default in defaults if value != default]
         return parts + [("f", item) for item in self.f]
 
-    def href(self, **changes: Any) -> str:
+    def href(self, **changes: QueryValue) -> str:
         """The URL with some parts changed; `after` and `before` are added if passed."""
         own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
         page = [(name, value) for name, value in changes.items() if name not in own and value]
@@ -119,7 +122,7 @@ def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     return list(dict.fromkeys(name for name in names if name in fields and fields[name].has_value))
 
 
-def cursor_kind(sort: str) -> type:
+def cursor_kind(sort: str) -> type[SortValue]:
     """The type of the sort value in the cursor when the list is sorted by this key."""
     return datetime if sort in ("created_at", "updated_at") else str
 
@@ -131,13 +134,13 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
         return []
     filled = [value for value in values if value.strip()]
     arity = ARITY[Op(op)].value
-    value: Any = None
+    value: Value = None
     if arity == "span":
         value = " ".join([*filled[:1], unit or UNITS[spec.type][-1]])
     elif arity == "times":
         value = [*filled[:2], *(f"{amount} {unit or 'days'}" for amount in filled[2:3])]
     elif arity == "change":
-        value = _change_operand(Op(op), values, unit, fields)
+        value = [*_change_operand(Op(op), values, unit, fields)]
     elif arity in ("many", "two"):
         value = [part for text in filled for part in _split_values(text, spec)]
     elif arity == "one":

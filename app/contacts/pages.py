@@ -1,6 +1,5 @@
 """Builds the pages of contacts: the list (`read_page`, then `list_page`), the contact page, one field."""
 
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -51,7 +50,13 @@ from app.tasks.schemas import TaskForm
 from app.web.actions import Action, action, actions
 from app.web.paging import read_cursor, write_cursor
 from app.work import Work
-from db.repositories.contacts import MOST_COUNTED
+from db.queries.contact_pages import (
+    MOST_COUNTED,
+    EnrollmentOfContact,
+    count_contacts,
+    fetch_contact_page,
+    list_enrollments_of_contact,
+)
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE, LARGEST_PAGE = 50, 200
@@ -74,7 +79,8 @@ async def read_page(
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
     name, cursor = ("before", before) if before else ("after", after)
-    rows, more = await work.contacts.page(
+    rows, more = await fetch_contact_page(
+        work.session,
         clause,
         key,
         descending=descending,
@@ -86,7 +92,7 @@ async def read_page(
     has_previous = bool(rows) and (more if before else bool(after))
     return ContactRows(
         [view_of(row) for row in rows],
-        await work.contacts.total(clause),
+        await count_contacts(work.session, clause),
         query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if has_next else "",
         query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if has_previous else "",
     )
@@ -179,14 +185,14 @@ def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[Fiel
 async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     """The page of one contact. Raises `NotFound`."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
-    enrollments = await work.contacts.enrollments(contact_id)
+    enrollments = await list_enrollments_of_contact(work.session, contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
     notes = [note_view(work, row) for row in await work.notes.of(contact_id)]
     tasks = [task_of(work, row) for row in await work.tasks.of(contact_id)]
     return ContactPage(
         contact,
         editable_fields(fields, contact_id),
-        [msgspec.convert(row._asdict(), ContactEnrollment) for row in enrollments],
+        [_enrollment(row) for row in enrollments],
         [entry_of(row) for row in history],
         {spec.key: spec.label for spec in fields.values()},
         list((await work.tags.names()).values()),
@@ -200,6 +206,13 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
             *task_actions(work, tasks, when=contact.deleted_at is None),
         ],
     )
+
+
+def _enrollment(row: EnrollmentOfContact) -> ContactEnrollment:
+    return ContactEnrollment(
+        id=row.id, workflow_id=row.workflow_id, workflow=row.workflow, version=row.version, status=row.status,
+        step=row.step, wait_until=row.wait_until, entered_at=row.entered_at, ended_at=row.ended_at,
+    )  # fmt: skip
 
 
 def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> list[Action]:
@@ -219,7 +232,7 @@ def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> li
 
 def _record_actions(work: Work, contact: ContactView) -> list[Action]:
     href, live = f"/contacts/{contact.id}", contact.deleted_at is None
-    untag: list[Any] = [
+    untag = [
         action(
             work, f"untag:{tag.id}", f"Remove tag {tag.name}", f"{href}/tags/{tag.id}/deletion",
             permission=EDIT, when=live,

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.audit.schemas import AuditEntry
+from app.contacts.domain import FieldInput
 from app.filters.fields import FieldSpec, FieldType
+from app.filters.normalize import Value
 from app.notes.schemas import NoteView
 from app.tasks.schemas import TaskView
 from app.web.actions import Action
@@ -41,12 +43,12 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     owner: UUID | UnsetType | None = UNSET
     email_consent: Text = UNSET
     sms_consent: Text = UNSET
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {}  # Any: each field refuses what it cannot store, with a message of its own
     rev: int | None = None
 
-    def sent(self) -> dict[str, Any]:
+    def sent(self) -> dict[str, FieldInput]:
         """The values that were sent, by field key."""
-        columns = {
+        columns: dict[str, FieldInput] = {
             name: value
             for name in self.__struct_fields__
             if name not in ("fields", "rev") and (value := getattr(self, name)) is not UNSET
@@ -57,7 +59,7 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
 class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
     """One field, edited in place; null or "" clears it. `rev` as in `ContactForm`."""
 
-    value: Any = UNSET
+    value: Any = UNSET  # Any: as in `ContactForm.fields`
     rev: int | None = None
 
 
@@ -135,20 +137,21 @@ class ContactView(msgspec.Struct):
     owner_name: str
     email_consent: str
     sms_consent: str
-    fields: dict[str, Any]
+    fields: dict[str, Value]
     tags: list[TagRef]
     rev: int
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
 
-    def value(self, key: str) -> Any:
+    def value(self, key: str) -> Value | datetime:
         """The value of one field by its key; the owner's id as text."""
         if key == "owner":
             return str(self.owner) if self.owner else None
         if key.startswith("custom."):
             return self.fields.get(key.removeprefix("custom."))
-        return getattr(self, key)
+        value: Value | datetime = getattr(self, key)
+        return value
 
 
 class ListColumn(msgspec.Struct):

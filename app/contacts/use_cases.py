@@ -2,79 +2,119 @@
 its event and commits."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.contacts.domain import UNIQUE, display_name, nameless, normalize
-from app.contacts.schemas import ContactView
+from app.contacts.domain import UNIQUE, FieldInput, UniqueKey, contact_name, nameless, normalize
+from app.contacts.schemas import ContactView, TagRef
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.fields import BUILT_IN
-from app.filters.normalize import TEXT_KEYS
+from app.filters.normalize import TEXT_KEYS, Value
+from app.json_types import Json
 from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
 from app.work import Work
+from db.models import Contact
+from db.queries.contact_pages import ContactRow, find_contact
+from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
 
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
 )
 
 
-def view_of(row: Any) -> ContactView:
-    """A row of the contact repository as the page shows it."""
-    values = row._asdict()
-    return msgspec.convert(values | {"name": display_name(values)}, ContactView)
+def view_of(row: ContactRow) -> ContactView:
+    """A contact as its page and the list show it."""
+    return ContactView(
+        id=row.id,
+        name=name_of(row),
+        first_name=row.first_name,
+        last_name=row.last_name,
+        email=row.email,
+        phone=row.phone,
+        phone2=row.phone2,
+        company=row.company,
+        address=row.address,
+        city=row.city,
+        county=row.county,
+        state=row.state,
+        postal_code=row.postal_code,
+        country=row.country,
+        website=row.website,
+        time_zone=row.time_zone,
+        external_id=row.external_id,
+        owner=row.owner,
+        owner_name=row.owner_name,
+        email_consent=row.email_consent,
+        sms_consent=row.sms_consent,
+        fields=row.fields,
+        tags=[TagRef(UUID(tag["id"]), tag["name"]) for tag in row.tags],
+        rev=row.rev,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        deleted_at=row.deleted_at,
+    )
+
+
+def name_of(contact: ContactRow | Contact) -> str:
+    """The display name of a contact."""
+    return contact_name(
+        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
+        contact.external_id,
+    )  # fmt: skip
 
 
 async def contact_of(work: Work, contact_id: UUID) -> ContactView:
     """One contact, a deleted one too. Raises `NotFound`."""
-    row = await work.contacts.row(contact_id)
+    row = await find_contact(work.session, contact_id)
     if row is None:
         raise NotFound("contact")
     return view_of(row)
 
 
-async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
+async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> UUID:
     """Creates a contact from values by field key. Raises `Invalid`."""
     clean = await _clean(work, values)
     _refuse_nameless(clean)
     await _refuse_taken(work, clean, None)
     filled = {key: value for key, value in clean.items() if value is not None}
-    columns, fields = _split_columns(filled)
+    contact = Contact(fields={}, created_at=work.now, updated_at=work.now)
+    _fill(contact, filled)
     try:
-        contact_id = await work.contacts.insert(columns, fields, work.now)
+        contact_id = (await work.contacts.add(contact, auto_refresh=False)).id
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"": TAKEN_MEANWHILE}) from None
-    changes = {key: [None, value] for key, value in filled.items()}
+    changes: dict[str, list[Json]] = {key: [None, value] for key, value in filled.items()}
     work.audit("contact.created", "contact", contact_id, await _with_owner_names(work, changes))
     work.emit("contact.created", contact_id)
     await work.commit()
     return contact_id
 
 
-async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any], rev: int | None) -> None:
+async def update_contact(
+    work: Work, contact_id: UUID, values: Mapping[str, FieldInput], rev: int | None
+) -> None:
     """Changes only these values, by field key. Raises `Conflict` when `rev` is outdated, `Invalid`,
     `NotFound`."""
     contact = await _locked(work, contact_id)
     if rev is not None and rev != contact.rev:
         raise await _outdated(work, contact)
     clean = await _clean(work, values)
-    before = {key: contact.value(key) for key in clean}
-    changes = {key: [before[key], value] for key, value in clean.items() if value != before[key]}
+    before = {key: _stored(contact, key) for key in clean}
+    changes: dict[str, list[Json]] = {
+        key: [before[key], value] for key, value in clean.items() if value != before[key]
+    }
     if not changes:
         return
-    _refuse_nameless({key: contact.value(key) for key in TEXT_KEYS} | clean)
-    changed = {key: pair[1] for key, pair in changes.items()}
+    _refuse_nameless({key: _stored(contact, key) for key in TEXT_KEYS} | clean)
+    changed = {key: clean[key] for key in changes}
     await _refuse_taken(work, changed, contact_id)
-    columns, fields = _split_columns(changed)
-    if fields:
-        merged = contact.fields | fields
-        columns["fields"] = {key: value for key, value in merged.items() if value is not None}
+    _fill(contact, changed)
     try:
-        await work.contacts.change(contact_id, columns, work.now)
+        await work.contacts.save(contact, work.now)
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"": TAKEN_MEANWHILE}) from None
@@ -86,42 +126,47 @@ async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any]
 async def delete_contact(work: Work, contact_id: UUID) -> str:
     """Soft-deletes a contact and returns its name. Deleting it twice changes nothing."""
     contact = await _locked(work, contact_id, deleted=True)
+    name = name_of(contact)
     if contact.deleted_at is None:
-        await work.contacts.mark_deleted([contact_id], work.now)
-        work.audit("contact.deleted", "contact", contact_id, {"name": [contact.name, None]})
+        contact.deleted_at, contact.deletion_job_id = work.now, None
+        await work.contacts.save(contact, work.now)
+        work.audit("contact.deleted", "contact", contact_id, {"name": [name, None]})
         work.emit("contact.deleted", contact_id)
     await work.commit()
-    return contact.name
+    return name
 
 
 async def restore_contact(work: Work, contact_id: UUID) -> str:
     """Restores a deleted contact and returns its name. Raises `Conflict` when another contact has its email
     address or external ID."""
     contact = await _locked(work, contact_id, deleted=True)
+    name = name_of(contact)
     if contact.deleted_at is not None:
         for key in UNIQUE:
-            other = await _other_contact(work, key, contact.value(key), contact_id)
+            value = _stored(contact, key)
+            other = await _other_contact(work, key, value, contact_id)
             if other is not None:
                 raise Conflict(
-                    f"{other[1]} now has the {_key_label(key)} {contact.value(key)}. Change it there, "
+                    f"{name_of(other)} now has the {_key_label(key)} {value}. Change it there, "
                     "then restore this contact.",
-                    current={"contact_id": str(other[0]), "name": other[1]},
+                    current={"contact_id": str(other.id), "name": name_of(other)},
                 )
+        contact.deleted_at, contact.deletion_job_id = None, None
         try:
-            await work.contacts.change(contact_id, {"deleted_at": None, "deletion_job_id": None}, work.now)
+            await work.contacts.save(contact, work.now)
         except IntegrityError:
             await work.session.rollback()
             raise Conflict(TAKEN_MEANWHILE) from None
-        work.audit("contact.restored", "contact", contact_id, {"name": [None, contact.name]})
+        work.audit("contact.restored", "contact", contact_id, {"name": [None, name]})
     await work.commit()
-    return contact.name
+    return name
 
 
 async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
     """Adds a tag by name, creating it if needed. Returns the tag's name."""
     await _locked(work, contact_id)
     tag_id, tag = await ensured_tag(work, name)
-    if await work.contacts.tag([contact_id], tag_id):
+    if await add_tag_to_contacts(work.session, [contact_id], tag_id):
         work.audit("tag.added", "contact", contact_id, {"tag": [None, tag]})
         work.emit("tag.added", contact_id, {"tag_id": str(tag_id)})
     await work.commit()
@@ -134,23 +179,46 @@ async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
     tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
-    if await work.contacts.untag([contact_id], tag_id):
+    if await remove_tag_from_contacts(work.session, [contact_id], tag_id):
         work.audit("tag.removed", "contact", contact_id, {"tag": [tag.name, None]})
         work.emit("tag.removed", contact_id, {"tag_id": str(tag_id)})
     await work.commit()
     return str(tag.name)
 
 
-async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> ContactView:
-    row = await work.contacts.row(contact_id, lock=True)
-    if row is None:
+async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Contact:
+    contact = await work.contacts.lock(contact_id)
+    if contact is None:
         raise NotFound("contact")
-    if row.deleted_at is not None and not deleted:
+    if contact.deleted_at is not None and not deleted:
         raise Conflict("This contact is deleted. Restore it first.")
-    return view_of(row)
+    return contact
 
 
-async def _clean(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
+def _stored(contact: Contact, key: str) -> Value:
+    """The stored value of one field by its key; the owner's id as text."""
+    if key == "owner":
+        return str(contact.owner_id) if contact.owner_id else None
+    value: Value = (
+        getattr(contact, key) if key in BUILT_IN else contact.fields.get(key.removeprefix("custom."))
+    )
+    return value
+
+
+def _fill(contact: Contact, values: Mapping[str, Value]) -> None:
+    """Sets normalized values by field key; None clears a field."""
+    custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
+    for key, value in values.items():
+        if key == "owner":
+            contact.owner_id = UUID(str(value)) if value else None
+        elif key in BUILT_IN:
+            setattr(contact, key, value)
+    if custom:
+        merged = contact.fields | custom
+        contact.fields = {field: value for field, value in merged.items() if value is not None}
+
+
+async def _clean(work: Work, values: Mapping[str, FieldInput]) -> dict[str, Value]:
     account = await work.accounts.own()
     clean, errors = normalize(values, account.default_region, await work.fields.catalog())
     if errors:
@@ -163,56 +231,46 @@ def _form_name(key: str) -> str:
     return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
 
 
-def _split_columns(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
-    columns = {key: value for key, value in values.items() if key in BUILT_IN}
-    if "owner" in columns:
-        owner = columns.pop("owner")
-        columns["owner_id"] = UUID(owner) if owner else None
-    return columns, custom
-
-
-async def _with_owner_names(work: Work, changes: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+async def _with_owner_names(work: Work, changes: Mapping[str, list[Json]]) -> dict[str, list[Json]]:
     """Replaces owner ids by names, for the members who read the audit log."""
     if "owner" not in changes:
         return dict(changes)
     names = (await work.fields.catalog())["owner"].names or {}
-    named = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
+    named: list[Json] = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
     return {**changes, "owner": named}
 
 
-def _refuse_nameless(values: Mapping[str, Any]) -> None:
+def _refuse_nameless(values: Mapping[str, Value]) -> None:
     sentence = nameless(values)
     if sentence:
         raise Invalid({"": sentence})
 
 
-async def _refuse_taken(work: Work, values: Mapping[str, Any], except_id: UUID | None) -> None:
-    errors = {}
+async def _refuse_taken(work: Work, values: Mapping[str, Value], except_id: UUID | None) -> None:
+    errors: dict[str, str] = {}
     for key in UNIQUE:
         other = await _other_contact(work, key, values.get(key), except_id)
         if other is not None:
             shown = work.principal is None or work.may(Permission.VIEW)
-            name = other[1] if shown else "Another contact"
+            name = name_of(other) if shown else "Another contact"
             errors[key] = f"{name} already has this {_key_label(key)}."
     if errors:
         raise Invalid(errors)
 
 
-async def _other_contact(work: Work, key: str, value: Any, except_id: UUID | None) -> tuple[UUID, str] | None:
-    row = await work.contacts.owner_of(key, value, except_id) if value else None
-    return (row.id, display_name(row._asdict())) if row is not None else None
+async def _other_contact(work: Work, key: UniqueKey, value: Value, except_id: UUID | None) -> Contact | None:
+    return await work.contacts.holder_of(key, str(value), except_id) if value else None
 
 
-def _key_label(key: str) -> str:
+def _key_label(key: UniqueKey) -> str:
     return "email address" if key == "email" else "external ID"
 
 
-async def _outdated(work: Work, contact: ContactView) -> Conflict:
+async def _outdated(work: Work, contact: Contact) -> Conflict:
     last, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact.id), limit=1)
     who = f"{last[0].actor_name} changed" if last else "Someone changed"
     return Conflict(
         f"{who} this contact at {contact.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. "
         "Nothing was saved. Compare the values, then save again.",
-        current=msgspec.to_builtins(contact),
+        current=msgspec.to_builtins(await contact_of(work, contact.id)),
     )

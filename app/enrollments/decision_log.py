@@ -4,7 +4,7 @@ decisions. For an event that left no decision it computes today's answer and mar
 from typing import Any
 from uuid import UUID
 
-from app.contacts.domain import display_name
+from app.contacts.domain import contact_name
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source
 from app.engine.core.trigger_index import TriggerIndex
@@ -20,6 +20,7 @@ from app.errors import NotFound
 from app.web.paging import neighbor_links
 from app.work import Work
 from db.queries.batch_session import BatchSession
+from db.queries.contact_pages import find_contact
 from db.queries.event_matching import LATEST_EVENT_DECISIONS, NEWER_EVENT_DECISIONS, OLDER_EVENT_DECISIONS
 
 MOST = 50
@@ -54,10 +55,13 @@ async def why_page(
 ) -> WhyPage:
     """A page of the contact's events, newest first, each with the decision of the workflow. Raises
     `NotFound`."""
-    contact = await work.contacts.row(contact_id)
+    contact = await find_contact(work.session, contact_id)
     if contact is None:
         raise NotFound("contact")
-    name = display_name(contact._asdict())
+    name = contact_name(
+        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
+        contact.external_id,
+    )  # fmt: skip
     choices = [
         FilterOption(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
     ]

@@ -29,7 +29,7 @@ from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.web.paging import neighbor_links
 from app.work import Work
-from db.repositories.contacts import MOST_COUNTED
+from db.queries.contact_pages import MOST_COUNTED
 
 MANAGE = Permission.MANAGE_ENROLLMENTS
 # The keys of an effect's payload that hold its subject and its recipient.

@@ -30,6 +30,7 @@ from app.inbound_webhooks.domain import (
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
 from app.inbound_webhooks.schemas import DeliveryReceipt, WebhookEndpointForm, WebhookEndpointView
 from app.work import Work
+from db.models import Contact
 from db.repositories.inbound_webhooks import WebhookEndpointRepository
 
 HINT = 9
@@ -201,7 +202,7 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
     email = normalize_email(identifier)
     if not email:
         raise Invalid({"contact": f"There is no valid email address at {path}."})
-    contact = await work.contacts.owner_of("email", email, None)
+    contact = await work.contacts.holder_of("email", email)
     if contact is not None:
         return UUID(str(contact.id))
     if not trigger.create:
@@ -212,10 +213,10 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
 async def _contact_with_id(work: Work, identifier: str) -> UUID | None:
     """The contact with this id, else with this external ID, which can be a UUID too."""
     with contextlib.suppress(ValueError):
-        row = await work.contacts.row(UUID(identifier))
+        row = await work.contacts.get_one_or_none(Contact.id == UUID(identifier))
         if row is not None and row.deleted_at is None:
             return UUID(str(row.id))
-    contact = await work.contacts.owner_of("external_id", identifier, None) if identifier else None
+    contact = await work.contacts.holder_of("external_id", identifier) if identifier else None
     return None if contact is None else UUID(str(contact.id))
 
 
@@ -223,9 +224,10 @@ async def _create_contact(work: Work, email: str) -> UUID:
     """Creates a contact, or returns the one that another delivery has just created."""
     try:
         async with work.session.begin_nested():
-            contact_id = await work.contacts.insert({"email": email}, {}, work.now)
+            contact = Contact(email=email, created_at=work.now, updated_at=work.now)
+            contact_id = (await work.contacts.add(contact, auto_refresh=False)).id
     except IntegrityError:
-        existing = await work.contacts.owner_of("email", email, None)
+        existing = await work.contacts.holder_of("email", email)
         if existing is None:
             raise
         return UUID(str(existing.id))

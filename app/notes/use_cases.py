@@ -30,7 +30,7 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     text = body.replace("\r\n", "\n").strip()
     if not text or "\0" in text:
         raise Invalid({"body": f"Enter a note of 1 to {LONGEST:,} characters."})
-    contact = await work.contacts.row(contact_id, lock=True)
+    contact = await work.contacts.lock(contact_id)
     if contact is None:
         raise NotFound("contact")
     if contact.deleted_at is not None:

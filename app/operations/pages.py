@@ -19,6 +19,7 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.formatting import duration, plural
 from app.work import Work
+from db.queries.contact_conditions import deleted_by
 
 RUN = Permission.RUN_JOBS
 EFFECTS = {
@@ -144,7 +145,7 @@ async def job_page(work: Work, job_id: UUID) -> JobPage:
     undone_by, ended = (row.result or {}).get("undone_by"), row.status in ("failed", "cancelled", "done")
     undoable = 0
     if row.task == "bulk.delete" and ended and not undone_by:
-        undoable = await work.contacts.count_deleted_by(job_id)
+        undoable = await work.contacts.count(deleted_by(job_id))
     return JobPage(
         **_line(work, row),
         due_at=row.due_at,

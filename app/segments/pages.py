@@ -24,7 +24,7 @@ from app.segments.schemas import (
 from app.segments.use_cases import filter_sentence, users_of
 from app.web.actions import action, actions
 from app.work import Work
-from db.repositories.contacts import MOST_COUNTED
+from db.queries.contact_pages import MOST_COUNTED, count_contacts
 from db.repositories.segments import filters_by_id
 
 EDIT = Permission.EDIT_CONTACTS
@@ -120,4 +120,4 @@ async def _total(work: Work, expression: Filter, context: FilterContext) -> int 
         clause = condition(expression, "", context.fields, context.zone, work.now)
     except Invalid:
         return None
-    return await work.contacts.total(clause)
+    return await count_contacts(work.session, clause)

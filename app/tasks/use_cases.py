@@ -34,7 +34,7 @@ def due_of(text: str, zone: ZoneInfo) -> datetime | None:
 async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
     """Adds a task about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
     title = _title(form.title)
-    contact = await work.contacts.row(contact_id, lock=True)
+    contact = await work.contacts.lock(contact_id)
     if contact is None:
         raise NotFound("contact")
     if contact.deleted_at is not None:

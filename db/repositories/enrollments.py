@@ -19,8 +19,8 @@ from db.models import (
     WorkflowVersion,
 )
 from db.paging import fetch_page
+from db.queries.contact_pages import MOST_COUNTED
 from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
-from db.repositories.contacts import MOST_COUNTED
 from db.tenancy import TenantRepository
 
 COLUMNS = (

@@ -19,7 +19,9 @@ from db.filters import where
 from db.ids import uuid7
 from db.models import Contact, Job
 from db.queries.batch_session import INSERT_EVENTS, BatchSession
-from db.repositories.contacts import Clause, created_until, live_or_deleted
+from db.queries.contact_conditions import Clause, created_until, live_or_deleted
+from db.queries.contact_pages import count_contacts
+from db.queries.contact_writes import lock_next_contacts
 
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
@@ -33,9 +35,10 @@ async def audience_of(work: Work, draft: Draft) -> AudienceView:
     if audience is Audience.FUTURE_ONLY:
         return AudienceView(audience.value, None)
     try:
-        return AudienceView(audience.value, await work.contacts.total(await _set(work, draft), MOST))
+        total = await count_contacts(work.session, await _set(work, draft), MOST)
     except Invalid:
         return AudienceView(audience.value, None)
+    return AudienceView(audience.value, total)
 
 
 async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> Clause:
@@ -60,7 +63,7 @@ async def add_audience_job(work: Work, version: Version) -> UUID | None:
     none."""
     if version.settings.audience is Audience.FUTURE_ONLY:
         return None
-    total = await work.contacts.total(await _set(work, version), MOST)
+    total = await count_contacts(work.session, await _set(work, version), MOST)
     args = {"workflow_id": str(version.workflow_id), "number": version.number}
     return work.add_job(QUEUE, TASK, args, total=total)
 
@@ -80,7 +83,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
     after = UUID(result["cursor"]) if "cursor" in result else None
-    ids = await work.contacts.batch(await _set(work, version, job), after, BATCH)
+    ids = await lock_next_contacts(work.session, await _set(work, version, job), after, BATCH)
     await BatchSession(work.session).insert(
         INSERT_EVENTS, [_enroll_request(contact, workflow_id) for contact in ids], now=work.now
     )
