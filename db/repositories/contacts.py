@@ -1,9 +1,9 @@
 """Single contacts. Pages, counts and sets of contacts are in `db/queries/contact_…`."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from app.contacts.domain import UniqueKey
 from db.models import Contact
 from db.tenancy import TenantRepository
 
@@ -19,7 +19,9 @@ class ContactRepository(TenantRepository[Contact]):
             execution_options={"populate_existing": True},
         )
 
-    async def holder_of(self, key: UniqueKey, value: str, but: UUID | None = None) -> Contact | None:
+    async def holder_of(
+        self, key: Literal["email", "external_id"], value: str, but: UUID | None = None
+    ) -> Contact | None:
         """The live contact that has this email address or external ID, if it is another one than `but`."""
         conditions = [getattr(Contact, key) == value, Contact.deleted_at.is_(None)]
         return await self.get_one_or_none(*conditions, *([Contact.id != but] if but is not None else []))
