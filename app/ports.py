@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from app.json_types import JsonObject
+
 ADDRESS_ERROR, MESSAGE_ERROR = "address", "letter"  # error classes that concern only one contact
 UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
 
@@ -59,7 +61,7 @@ class Sent(msgspec.Struct, frozen=True):
     """The message was sent; `detail` is the response. `answered` is false if there was no recipient, so no
     server was called."""
 
-    detail: dict[str, Any] = {}
+    detail: JsonObject = {}
     answered: bool = True
 
 

@@ -1,7 +1,6 @@
 """The circuit breakers on the Jobs page, and the button that starts the next trial at once."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from app.enrollments.pages import titles_of
@@ -12,20 +11,26 @@ from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
 from app.workflows.use_cases.edit import header_of
-from db.queries import circuit_breakers as statements
-from db.queries.batch_session import BatchSession
+from db.queries.circuit_breakers import (
+    OpenBreaker,
+    StepPlace,
+    list_open_breakers,
+    lock_step_breakers,
+    probe_now,
+)
 
 RUN = Permission.RUN_JOBS
 
 
 async def breaker_lines(work: Work) -> list[BreakerLine]:
     """The steps that a circuit breaker stopped, the longest stopped first."""
-    rows = await BatchSession(work.session).all(statements.LIST_OPEN_BREAKERS, workflow=None)
-    names = await titles_of(work, {(row.workflow_id, row.live_version) for row in rows if row.live_version})
-    return [_line(row, names.get((row.workflow_id, row.live_version), {})) for row in rows]
+    rows = await list_open_breakers(work.session)
+    live = {(row.workflow_id, row.live_version) for row in rows if row.live_version is not None}
+    names = await titles_of(work, live)
+    return [_line(row, names.get((row.workflow_id, row.live_version or 0), {})) for row in rows]
 
 
-def _line(row: Any, names: Any) -> BreakerLine:
+def _line(row: OpenBreaker, names: Mapping[str, str]) -> BreakerLine:
     return BreakerLine(
         row.workflow_id,
         row.workflow_name,
@@ -68,13 +73,14 @@ def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
 
 async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     """Makes the next trial of a stopped step due at once. Raises `NotFound`, `Conflict`."""
-    db = BatchSession(work.session)
-    place = {"workflow": workflow_id, "step": step_key}
-    rows = await db.all(statements.LOCK_STEP_BREAKERS, **place)
-    if not rows:
+    step = StepPlace(workflow_id, step_key)
+    breakers = await lock_step_breakers(work.session, step)
+    if not breakers:
         raise NotFound("breaker")
-    if not await db.all(statements.PROBE_NOW, **place, now=work.now):
-        raise Conflict("This step isn't stopped, or it is being tried right now.", {"state": rows[0].state})
+    if not await probe_now(work.session, step, work.now):
+        raise Conflict(
+            "This step isn't stopped, or it is being tried right now.", {"state": breakers[0].state}
+        )
     work.audit(
         "circuit_breaker.probed",
         "workflow",

@@ -6,8 +6,8 @@ from uuid import UUID
 from app.engine.core.steps import SendEmail
 from app.engine.core.triggers import ContactCreated
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import BatchSession
-from db.queries.effect_claims import CLAIM_EFFECTS
+from db.ids import uuid7
+from db.queries.effect_claims import ClaimedEffect, claim_effects
 from jobs.tasks import match_and_advance
 from tests.support.scenario import Stage
 
@@ -26,9 +26,19 @@ async def contact_with_effect(stage: Stage, step: Any = MAIL) -> UUID:
 async def claim_effect(stage: Stage) -> Any:
     """The due effect, claimed for a minute; None if there is none."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
+        effects = await claim_effects(work.session, work.now, 10, 60)
         await work.session.commit()
-        return rows[0] if rows else None
+        return effects[0] if effects else None
+
+
+def made_effect(**values: Any) -> ClaimedEffect:
+    """A claimed effect with these values; those of a row may be more than it has."""
+    effect: dict[str, Any] = {
+        "id": uuid7(), "fence": 1, "kind": "email", "payload": {}, "idempotency_key": "k", "on_doubt": "hold",
+        "enrollment_id": uuid7(), "seq": 1, "workflow_id": uuid7(), "step_key": "s1", "contact_id": uuid7(),
+        "probe": False,
+    }  # fmt: skip
+    return ClaimedEffect(**effect | {name: values[name] for name in effect.keys() & values.keys()})
 
 
 async def expire_lease(stage: Stage) -> None:

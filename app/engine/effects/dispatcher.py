@@ -14,7 +14,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -33,21 +32,23 @@ from app.engine.effects.delivery_events import emit_delivery_event
 from app.engine.effects.unsubscribe_links import link_key
 from app.engine.recovery.transient_errors import is_transient
 from app.fault_hook import Boundary, Moment, commit, hit
+from app.json_types import JsonObject
 from app.ports import CallOutcome, Refused, Sent, Unknown
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
-from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import (
-    BEGIN_EFFECT,
-    CLAIM_EFFECTS,
-    LOCK_CLAIMED_EFFECT,
-    LOCK_EFFECT,
-    MARK_INTERRUPTED_CALLS,
-    POSTPONE_EFFECT,
-    UNCLAIM_EFFECTS,
-    WAKE_WAITING_ENROLLMENTS,
-    WRITE_EFFECT_OUTCOME,
+    CallStart,
+    ClaimedEffect,
+    InterruptedCall,
+    begin_call,
+    claim_effects,
+    lock_claimed_effect,
+    mark_interrupted_calls,
+    postpone_effect,
+    unclaim_effects,
+    wake_waiting_enrollments,
+    write_effect_outcome,
 )
 
 log = structlog.get_logger(__name__)
@@ -68,9 +69,8 @@ async def send_effects(
     async with open_work(runtime, account_id, SYSTEM) as work:
         interrupted = await mark_interrupted(work)
         moved, probes = await apply_breakers(work, lease)
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
+        claimed = [*probes, *await claim_effects(work.session, work.now, most, lease)]
         await commit(work.session, Boundary.EFFECT_CLAIMED)
-    claimed = [*probes, *rows]
     left, errors = await _send(runtime, account_id, claimed, keep_going)
     if left:
         await give_back(runtime, account_id, left)
@@ -80,16 +80,16 @@ async def send_effects(
 
 
 async def _send(
-    runtime: Runtime, account_id: UUID, claimed: Sequence[Any], keep_going: Callable[[], bool]
-) -> tuple[list[Any], list[BaseException]]:
+    runtime: Runtime, account_id: UUID, claimed: Sequence[ClaimedEffect], keep_going: Callable[[], bool]
+) -> tuple[list[ClaimedEffect], list[BaseException]]:
     """Attempts the effects; returns those that were not begun, and the errors. A destination that hangs
     occupies some of the slots and never all."""
     slots = asyncio.Semaphore(MAX_CONCURRENT)
     destinations: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_PER_DESTINATION))
     over = time.monotonic() + SLICE_SECONDS
-    left: list[Any] = []
+    left: list[ClaimedEffect] = []
 
-    async def attempt_or_skip(effect: Any) -> None:
+    async def attempt_or_skip(effect: ClaimedEffect) -> None:
         async with destinations[destination_of(effect)], slots, runtime.batch_lock.shared():
             if keep_going() and time.monotonic() < over:
                 await attempt_effect(runtime, account_id, effect)
@@ -100,36 +100,29 @@ async def _send(
     return left, [result for result in results if isinstance(result, BaseException)]
 
 
-async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) -> None:
+async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[ClaimedEffect]) -> None:
     """Unclaims effects that were not begun."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        ids, fences = [effect.id for effect in effects], [effect.fence for effect in effects]
-        await BatchSession(work.session).do(UNCLAIM_EFFECTS, ids=ids, fences=fences)
+        await unclaim_effects(work.session, effects)
         await commit(work.session, Boundary.EFFECT_RELEASED)
 
 
 async def mark_interrupted(work: Work) -> int:
     """Puts calls in doubt that a dead worker had begun, unless they may be repeated. Returns how many."""
-    db = BatchSession(work.session)
-    rows = await db.all(MARK_INTERRUPTED_CALLS, attempts=MAX_ATTEMPTS)
-    if rows:
-        log.warning("effect.unknown", count=len(rows))
-        await wake_enrollments(work, rows)
+    calls = await mark_interrupted_calls(work.session, MAX_ATTEMPTS)
+    if calls:
+        log.warning("effect.unknown", count=len(calls))
+        await wake_enrollments(work, calls)
         hit(Moment.EFFECT_IN_DOUBT)
-    return len(rows)
+    return len(calls)
 
 
-async def wake_enrollments(work: Work, rows: Sequence[Any]) -> None:
-    """Makes the enrollments due that wait at these visits (enrollment_id, seq)."""
-    await BatchSession(work.session).do(
-        WAKE_WAITING_ENROLLMENTS,
-        ids=[row.enrollment_id for row in rows],
-        seqs=[row.seq for row in rows],
-        now=work.now,
-    )
+async def wake_enrollments(work: Work, visits: Sequence[ClaimedEffect | InterruptedCall]) -> None:
+    """Makes the enrollments due that wait at these visits."""
+    await wake_waiting_enrollments(work.session, visits, work.now)
 
 
-async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> None:
+async def attempt_effect(runtime: Runtime, account_id: UUID, effect: ClaimedEffect) -> None:
     """Begins one claimed effect, calls, and writes the outcome."""
     attempts = await begin_effect(runtime, account_id, effect)
     if attempts is None:
@@ -144,7 +137,7 @@ async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> Non
 
 
 async def _retry_write(
-    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: CallOutcome
+    runtime: Runtime, account_id: UUID, effect: ClaimedEffect, attempts: int, outcome: CallOutcome
 ) -> None:
     """Writes the outcome, and tries again while the database is away: only this worker knows the outcome, and
     without it the effect would be in doubt. Tries for as long as the lease may last."""
@@ -160,32 +153,28 @@ async def _retry_write(
     await write_outcome(runtime, account_id, effect, attempts, outcome)
 
 
-async def begin_effect(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
+async def begin_effect(runtime: Runtime, account_id: UUID, effect: ClaimedEffect) -> int | None:
     """Marks the effect as begun. Returns the number of attempts including this one (a probe does not count),
     or None if the effect was lost, has to wait or was canceled. Reads the key of unsubscribe links first: an
     error there must not look like a call."""
     await link_key(runtime)
     async with open_work(runtime, account_id, SYSTEM) as work:
         opens = closed_until(effect.payload, work.now)
-        rows: Sequence[Any] = ()
+        start: CallStart | None = None
         if opens is not None:
             await _postpone_to_window(work, effect, opens)
         else:
-            lease, db = runtime.settings.lease_seconds, BatchSession(work.session)
-            await db.all(LOCK_EFFECT, id=effect.id)
-            rows = await db.all(
-                BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
-            )
-        if rows and rows[0].status == "cancelled":
+            start = await begin_call(work.session, effect, runtime.settings.lease_seconds)
+        if start is not None and start.status == "cancelled":
             await wake_enrollments(work, [effect])
         await commit(work.session, Boundary.EFFECT_STARTED)
-        return cast("int", rows[0].attempts) if rows and rows[0].status == "claimed" else None
+        return start.attempts if start is not None and start.status == "claimed" else None
 
 
-async def _postpone_to_window(work: Work, effect: Any, opens: datetime) -> None:
+async def _postpone_to_window(work: Work, effect: ClaimedEffect, opens: datetime) -> None:
     """Postpones the effect until its sending window opens again."""
     await wake_enrollments(work, [effect])  # first, as in `write_outcome`; it then shows until when it waits
-    await BatchSession(work.session).do(POSTPONE_EFFECT, id=effect.id, fence=effect.fence, due_at=opens)
+    await postpone_effect(work.session, effect, opens)
 
 
 class EffectUpdate(msgspec.Struct, frozen=True):
@@ -194,7 +183,7 @@ class EffectUpdate(msgspec.Struct, frozen=True):
     status: str
     error: str | None = None
     error_class: str | None = None
-    detail: dict[str, Any] | None = None
+    detail: JsonObject | None = None
     retry_seconds: float = 0.0
 
 
@@ -223,7 +212,7 @@ def update_after(
 
 
 async def write_outcome(
-    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: CallOutcome
+    runtime: Runtime, account_id: UUID, effect: ClaimedEffect, attempts: int, outcome: CallOutcome
 ) -> bool:
     """Writes the outcome and wakes the enrollment. False when another worker has claimed the effect since."""
     async with open_work(runtime, account_id, SYSTEM) as work:
@@ -235,17 +224,16 @@ async def write_outcome(
         general_refusal = is_general_refusal(outcome)
         stopped = general_refusal and await _record_refusal_first(work, effect, outcome) and attempts == 1
         update = update_after(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
-        rows = await BatchSession(work.session).all(
-            WRITE_EFFECT_OUTCOME,
-            id=effect.id,
-            fence=effect.fence,
+        written = await write_effect_outcome(
+            work.session,
+            effect,
             status=update.status,
             error=update.error,
             error_class=update.error_class,
-            result=None if update.detail is None else msgspec.json.encode(update.detail).decode(),
+            result=update.detail,
             due_at=work.now + timedelta(seconds=update.retry_seconds),
         )
-        if rows:
+        if written:
             if update.status != "retry":
                 await emit_delivery_event(work, effect, outcome)
             if not general_refusal:
@@ -253,14 +241,11 @@ async def write_outcome(
             await commit(work.session, Boundary.EFFECT_FINISHED)
         else:
             log.warning("effect.stale", effect=str(effect.id), status=update.status)
-    return bool(rows)
+    return written
 
 
-async def _record_refusal_first(work: Work, effect: Any, outcome: CallOutcome) -> bool:
+async def _record_refusal_first(work: Work, effect: ClaimedEffect, outcome: CallOutcome) -> bool:
     """Records the refusal, if this worker still holds the effect. Whether the step is now stopped for it and
     the enrollment was not refused for it here before."""
-    error_class = counted_error_class(outcome)
-    rows = await BatchSession(work.session).all(
-        LOCK_CLAIMED_EFFECT, id=effect.id, fence=effect.fence, error_class=error_class
-    )
-    return bool(rows) and await record_outcome(work, effect, outcome) and not rows[0].before
+    held = await lock_claimed_effect(work.session, effect, counted_error_class(outcome))
+    return held is not None and await record_outcome(work, effect, outcome) and not held.before

@@ -21,8 +21,7 @@ from app.workflows.use_cases.edit import header_of, open_draft, store_revision
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
-from db.queries.batch_session import BatchSession
-from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
+from db.queries.circuit_breakers import reopen_changed_steps
 from db.queries.version_migration import wake_archived_enrollments
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
@@ -106,9 +105,7 @@ async def _try_again(
     steps = {key for key in keys if rerenders_effect(before, version, key)} | {
         choice.to for choice in choices
     }
-    await BatchSession(work.session).do(
-        REOPEN_CHANGED_STEPS, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
-    )
+    await reopen_changed_steps(work.session, version.workflow_id, sorted(steps & keys), work.now)
 
 
 async def _noted(

@@ -192,7 +192,7 @@ async def test_an_endless_body_is_read_to_its_limit() -> None:
     async with listener(serve) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Sent)
-    assert len(outcome.detail["answer"]) == egress.MOST_KEPT
+    assert len(str(outcome.detail["answer"])) == egress.MOST_KEPT
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from app.ports import Sent
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import BatchSession
-from db.queries.effect_claims import CLAIM_EFFECTS
+from db.queries.effect_claims import ClaimedEffect, claim_effects
 from jobs.tasks import match_and_advance
 from scripts._lib.faults.fork_server import FAULT_VARIABLE
 from scripts._lib.faults.scenarios.harness import LEASE, Harness, ensure, figures
@@ -77,20 +76,20 @@ async def count_webhooks(harness: Harness) -> int:
 
 async def run_races(first: Runtime, second: Runtime, account: UUID, chance: random.Random) -> Counter[str]:
     """Up to forty races at once: how many there were, and how many outcomes of each claimant were stored."""
-    claimed = await claim_effects(first, account)
+    claimed = await claim_in(first, account)
     if begins := chance.random() < 0.5:
         writes = [begin_effect(first, account, effect) for effect in claimed]
     else:
         await asyncio.gather(*(begin_effect(first, account, effect) for effect in claimed))
         writes = [write_outcome(first, account, effect, 1, Sent({"by": "first"})) for effect in claimed]
 
-    async def claim_after(seconds: float) -> list[Any]:
+    async def claim_after(seconds: float) -> list[ClaimedEffect]:
         await asyncio.sleep(seconds)
-        return await claim_effects(second, account)
+        return await claim_in(second, account)
 
     await asyncio.sleep(chance.uniform(SHORT_LEASE * 0.5, SHORT_LEASE))
     delay = chance.uniform(0.0, SHORT_LEASE)
-    claimed_second, *results = await asyncio.gather(claim_after(delay), *writes)
+    claimed_second, results = await asyncio.gather(claim_after(delay), asyncio.gather(*writes))
     written = [effect for effect, result in zip(claimed, results, strict=True) if result]
     of_second = await keep_own(claimed_second, claimed, second, account)
     counts = Counter(races=len(claimed))
@@ -102,20 +101,21 @@ async def run_races(first: Runtime, second: Runtime, account: UUID, chance: rand
     # What neither has written is free now. Effects that are due at the same time have no order, so only
     # claiming all of them is sure to include these.
     await asyncio.sleep(SHORT_LEASE)
-    remaining = await keep_own(await claim_effects(second, account, RACES), claimed, second, account)
+    remaining = await keep_own(await claim_in(second, account, RACES), claimed, second, account)
     return counts + await write_outcomes(account, (second, "second", remaining))
 
 
-async def claim_effects(runtime: Runtime, account: UUID, limit: int = RACES_PER_ROUND) -> list[Any]:
+async def claim_in(runtime: Runtime, account: UUID, limit: int = RACES_PER_ROUND) -> list[ClaimedEffect]:
     """Claim up to `limit` due effects."""
     async with open_work(runtime, account, SYSTEM) as work:
-        lease = runtime.settings.lease_seconds
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=limit, lease=lease)
+        effects = await claim_effects(work.session, work.now, limit, runtime.settings.lease_seconds)
         await work.session.commit()
-        return list(rows)
+        return effects
 
 
-async def keep_own(effects: list[Any], raced: list[Any], runtime: Runtime, account: UUID) -> list[Any]:
+async def keep_own(
+    effects: list[ClaimedEffect], raced: list[ClaimedEffect], runtime: Runtime, account: UUID
+) -> list[ClaimedEffect]:
     """The effects of this race; the others are given back for later races."""
     ids = {effect.id for effect in raced}
     if others := [effect for effect in effects if effect.id not in ids]:
@@ -123,7 +123,7 @@ async def keep_own(effects: list[Any], raced: list[Any], runtime: Runtime, accou
     return [effect for effect in effects if effect.id in ids]
 
 
-async def write_outcomes(account: UUID, *claims: tuple[Runtime, str, list[Any]]) -> Counter[str]:
+async def write_outcomes(account: UUID, *claims: tuple[Runtime, str, list[ClaimedEffect]]) -> Counter[str]:
     """Write all outcomes at the same time; count by name how many were stored."""
     writes = [(runtime, name, effect) for runtime, name, effects in claims for effect in effects]
     results = await asyncio.gather(

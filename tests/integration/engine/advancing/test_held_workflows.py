@@ -2,18 +2,19 @@
 due."""
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.steps import AddTag, SendEmail, Wait
 from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession, due_accounts
-from db.queries.effect_claims import CLAIM_EFFECTS, MARK_INTERRUPTED_CALLS
+from db.queries.effect_claims import claim_effects, mark_interrupted_calls
 from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
 from tests.support.scenario import Stage
 
@@ -168,8 +169,8 @@ async def test_unsendable_effect_gives_its_workflow_no_turn(stage: Stage, why: s
         claim = "update effects set status = 'claimed', lease_until = now() + interval '1 h'"
         await stage.sql(f"{claim} where enrollment_id = $1", first)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=2, lease=60)
-    assert [row.workflow_id for row in rows] == [few] * 2
+        effects = await claim_effects(work.session, work.now, 2, 60)
+    assert [effect.workflow_id for effect in effects] == [few] * 2
 
 
 async def test_enrollments_being_moved_give_their_workflow_no_turn(stage: Stage) -> None:
@@ -187,20 +188,36 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-async def touched(stage: Stage, plans: str, statement: Any, table: str, **values: Any) -> int:
-    """Rows of a table that a statement reads, those it then leaves out included; undone. `plans` is the mode
-    of the plan cache: workers prepare a statement once and keep its plan."""
-    names = list(values)
-    prepared = re.sub(
-        r":(\w+)",
-        lambda explained: f"${names.index(explained[1]) + 1}",
-        getattr(statement, "element", statement).text,
-    )
-    arguments = ", ".join(f"'{value}'" for value in values.values())
+Query = Callable[[AsyncSession], Awaitable[object]]
+
+
+async def statement_of(stage: Stage, query: Query, table: str) -> tuple[str, Sequence[object]]:
+    """The statement of a query that reads a table, and its values; what it wrote is undone."""
+    seen: list[tuple[str, Sequence[object]]] = []
+
+    def record(_c: object, _cursor: object, statement: str, values: Sequence[object], *_: object) -> None:
+        seen.append((statement, values))
+
+    engine = stage.runtime.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", record)
+    try:
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await query(work.session)
+    finally:
+        event.remove(engine, "before_cursor_execute", record)
+    [found] = [(statement, values) for statement, values in seen if table in statement]
+    return found
+
+
+async def touched(stage: Stage, plans: str, query: Query, table: str) -> int:
+    """Rows of a table that a query reads, those it then leaves out included; undone. `plans` is the mode of
+    the plan cache: workers prepare a statement once and keep its plan."""
+    statement, values = await statement_of(stage, query, table)
+    arguments = ", ".join(f"'{value}'" for value in values)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         run = (await work.session.connection()).exec_driver_sql
         await run(f"set local plan_cache_mode = {plans}")
-        await run(f"prepare looked_at as {prepared}")
+        await run(f"prepare looked_at as {statement}")
         [[plan]] = (await run(f"explain (analyze, format json) execute looked_at({arguments})")).all()
         await run("deallocate looked_at")
     explained = plan if isinstance(plan, list) else json.loads(plan)
@@ -225,11 +242,21 @@ async def test_claims_read_no_rows_of_held_workflows(stage: Stage, analyzed: str
     if analyzed == "after":
         await stage.sql("analyze enrollments, effects, workflows")
     now = await stage.now()
-    assert await touched(stage, plans, CLAIM_DUE_ENROLLMENTS, "enrollments", now=now, most=500) <= 20
+
+    def due_enrollments(session: AsyncSession) -> Awaitable[object]:
+        return session.execute(CLAIM_DUE_ENROLLMENTS, {"now": now, "most": 500})
+
+    def due_effects(session: AsyncSession) -> Awaitable[object]:
+        return claim_effects(session, now, 40, 60)
+
+    def interrupted_calls(session: AsyncSession) -> Awaitable[object]:
+        return mark_interrupted_calls(session, 12)
+
+    assert await touched(stage, plans, due_enrollments, "enrollments") <= 20
     # With statistics older than an account's effects, PostgreSQL may join the few claimed ones by hashing all
     # of the account's. That lasts until autovacuum has analyzed the table, a minute or two.
     if analyzed == "after":
         for table in ("effects", "enrollments"):
-            assert await touched(stage, plans, CLAIM_EFFECTS, table, now=now, most=40, lease=60) <= 30, table
-        assert await touched(stage, plans, MARK_INTERRUPTED_CALLS, "effects", attempts=12) <= 5
+            assert await touched(stage, plans, due_effects, table) <= 30, table
+        assert await touched(stage, plans, interrupted_calls, "effects") <= 5
     await stage.sql("delete from accounts where id = $1", stage.account)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.work import SYSTEM, open_work
 from jobs.tasks import match_and_advance
-from tests.support.pending_effects import claim_effect, expire_lease
+from tests.support.pending_effects import claim_effect, expire_lease, made_effect
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
@@ -103,7 +102,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
         committed[person] = row["at"]
 
     for row in rows:
-        effect = SimpleNamespace(**dict(row), probe=False)
+        effect = made_effect(**dict(row) | {"payload": {}})
         await asyncio.gather(
             unsubscribe(row["contact_id"]), begin_effect(stage.runtime, stage.account, effect)
         )

@@ -17,8 +17,7 @@ from app.work import SYSTEM, open_work
 from app.workflows.schemas.publication import MoveChoice
 from app.workflows.use_cases.plan import groups_of
 from app.workflows.use_cases.read import open_workflow
-from db.queries.batch_session import BatchSession
-from db.queries.effect_claims import CLAIM_EFFECTS
+from db.queries.effect_claims import claim_effects
 from jobs.tasks import match_and_advance
 from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
@@ -131,7 +130,7 @@ async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer)
 async def test_claimed_effect_that_has_not_begun_is_rerendered(stage: Stage, there: WebhookServer) -> None:
     flow, [ann] = await enrolled(stage, old(there))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [claimed] = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
+        [claimed] = await claim_effects(work.session, work.now, 10, 60)
         await work.session.commit()
     await flow.save(draft_of(new(there)))
     assert (await plan(stage, flow)).renewed == 1
