@@ -4,12 +4,10 @@ claim."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
-from sqlalchemy import select
 
 from app.engine.effects.backoff import retry_delay
 from app.errors import NotNow, SwitchyardError
@@ -18,8 +16,7 @@ from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
 from db.models import Job
-from db.queries.batch_session import BatchSession
-from db.queries.job_claims import CLAIM_JOB, FAIL_JOB, FINISH_JOB, RENEW_JOB, REQUEUE_JOB
+from db.queries.job_claims import ClaimedJob, claim_job, fail_job, finish_job, renew_job, requeue_job
 from jobs.registry import HANDLERS, Handler
 
 log = structlog.get_logger(__name__)
@@ -35,13 +32,10 @@ async def run_jobs(
     """Claims one due job and runs up to 20 batches of it, while `keep_going()` is true. 0 when none was
     due."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        claimed = await BatchSession(work.session).all(
-            CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
-        )
+        job = await claim_job(work.session, work.now, runtime.settings.lease_seconds)
         await commit(work.session, Boundary.JOB_CLAIMED)
-    if not claimed:
+    if job is None:
         return 0
-    job = claimed[0]
     try:
         await _run_batches(runtime, account_id, job, handlers, keep_going)
     except NotNow as waits:
@@ -55,41 +49,37 @@ async def run_jobs(
 async def _run_batches(
     runtime: Runtime,
     account_id: UUID,
-    job: Any,
+    job: ClaimedJob,
     handlers: Mapping[str, Handler],
     keep_going: Callable[[], bool],
 ) -> None:
     handler = handlers.get(job.task)
     if handler is None:
-        await _write(
-            runtime, account_id, job, FAIL_JOB, error=f"This version can't run this kind of job ({job.task})."
-        )
+        await _end(runtime, account_id, job, f"This version can't run this kind of job ({job.task}).")
         return
     if job.attempts > job.max_attempts:
         message = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."
-        await _write(runtime, account_id, job, FAIL_JOB, error=message)
+        await _end(runtime, account_id, job, message)
         return
     for _ in range(BATCHES):
         finished = await _run_batch(runtime, account_id, job, handler)
         if finished is None:
             return
         if finished:
-            await _write(runtime, account_id, job, FINISH_JOB)
+            await _end(runtime, account_id, job)
             return
         if not keep_going():
             break
     await _requeue(runtime, account_id, job, timedelta(), None, forgiven=1)
 
 
-async def _run_batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
+async def _run_batch(runtime: Runtime, account_id: UUID, job: ClaimedJob, handler: Handler) -> bool | None:
     """One batch, with the job's row locked until the handler commits. None when this worker lost the job (it
     was canceled, or another worker took it over after the lease ran out)."""
     async with runtime.batch_lock.shared(), open_work(runtime, account_id, SYSTEM) as work:
-        lease = runtime.settings.lease_seconds
-        if not await BatchSession(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
+        if not await renew_job(work.session, job, runtime.settings.lease_seconds):
             return None
-        statement = select(Job).where(Job.account_id == account_id, Job.id == job.id)
-        row = (await work.session.scalars(statement)).one()
+        row = await work.jobs.get_one(Job.id == job.id)
         actor = {"kind": row.actor_kind, "id": row.actor_id, "name": row.actor_name}
         work.actor = msgspec.convert(actor, Actor)
         finished = await handler(work, row)
@@ -98,32 +88,29 @@ async def _run_batch(runtime: Runtime, account_id: UUID, job: Any, handler: Hand
         return finished
 
 
-async def _retry_or_fail(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
+async def _retry_or_fail(runtime: Runtime, account_id: UUID, job: ClaimedJob, error: Exception) -> None:
     """Retries the job later, with backoff; fails it when it has no attempts left or its input is refused."""
     message = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
     message = redact(message)
     if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:
-        await _write(runtime, account_id, job, FAIL_JOB, error=message[:2000])
+        await _end(runtime, account_id, job, message[:2000])
     else:
         await _requeue(runtime, account_id, job, retry_delay(job.attempts), message[:2000], forgiven=0)
 
 
 async def _requeue(
-    runtime: Runtime, account_id: UUID, job: Any, wait: timedelta, error: str | None, *, forgiven: int
+    runtime: Runtime, account_id: UUID, job: ClaimedJob, wait: timedelta, error: str | None, *, forgiven: int
 ) -> None:
     async with open_work(runtime, account_id, SYSTEM) as work:
-        await BatchSession(work.session).all(
-            REQUEUE_JOB,
-            id=job.id,
-            fence=job.fence,
-            due_at=work.now + wait,
-            error=error,
-            forgiven=forgiven,
-        )
+        await requeue_job(work.session, job, work.now + wait, error, forgiven)
         await commit(work.session, Boundary.JOB_REQUEUED)
 
 
-async def _write(runtime: Runtime, account_id: UUID, job: Any, statement: Any, **values: Any) -> None:
+async def _end(runtime: Runtime, account_id: UUID, job: ClaimedJob, error: str | None = None) -> None:
+    """Ends the job: done, or failed with this error."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        await BatchSession(work.session).all(statement, id=job.id, fence=job.fence, **values)
+        if error is None:
+            await finish_job(work.session, job)
+        else:
+            await fail_job(work.session, job, error)
         await commit(work.session, Boundary.JOB_FINISHED)
