@@ -193,10 +193,10 @@ Query = Callable[[AsyncSession], Awaitable[object]]
 
 async def statement_of(stage: Stage, query: Query, table: str) -> tuple[str, Sequence[object]]:
     """The statement of a query that reads a table, and its values; what it wrote is undone."""
-    seen: list[tuple[str, Sequence[object]]] = []
+    executed: list[tuple[str, Sequence[object]]] = []
 
     def record(_c: object, _cursor: object, statement: str, values: Sequence[object], *_: object) -> None:
-        seen.append((statement, values))
+        executed.append((statement, values))
 
     engine = stage.runtime.engine.sync_engine
     event.listen(engine, "before_cursor_execute", record)
@@ -205,8 +205,8 @@ async def statement_of(stage: Stage, query: Query, table: str) -> tuple[str, Seq
             await query(work.session)
     finally:
         event.remove(engine, "before_cursor_execute", record)
-    [found] = [(statement, values) for statement, values in seen if table in statement]
-    return found
+    [reading] = [(statement, values) for statement, values in executed if table in statement]
+    return reading
 
 
 async def touched(stage: Stage, plans: str, query: Query, table: str) -> int:
