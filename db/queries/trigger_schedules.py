@@ -1,11 +1,12 @@
-"""Statements of the schedules of schedule and date triggers: which are due, and which contacts an occurrence
-is for."""
+"""Schedules of schedule and date triggers: which are due, when they fire next, and which contacts an
+occurrence is for; and tasks that become overdue."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import ColumnElement, and_, case, cast, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,14 +14,65 @@ from sqlalchemy.types import Date
 
 from app.filters.ast import Filter
 from app.filters.fields import Fields, FieldSpec
+from app.json_types import JsonObject
 from db.filters import where
 from db.models import Contact
+from db.queries.batch_statements import BatchStatement, write_batch
+from db.queries.statements import execute, fetch_all, fetch_one, fetch_scalar
 
 # `next_at` of a schedule that waits for nothing: its workflow is paused, or its rule has no next occurrence.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+
+class DueWork(msgspec.Struct, frozen=True):
+    """What of an account is due."""
+
+    schedules: bool
+    segments: bool
+    tasks: bool
+
+
+class ClaimedSchedule(msgspec.Struct, frozen=True):
+    """A schedule that is due, with the document of the version that it belongs to and the status of its
+    workflow. It is locked until the transaction ends."""
+
+    workflow_id: UUID
+    trigger_key: str
+    version: int
+    last_at: datetime | None
+    next_at: datetime
+    status: str
+    document: JsonObject
+
+
+class StoredSchedule(msgspec.Struct, frozen=True):
+    """A schedule of a workflow, with the document of the version that it belongs to."""
+
+    trigger_key: str
+    version: int
+    next_at: datetime
+    last_at: datetime | None
+    document: JsonObject
+
+
+class OccurrenceEvent(msgspec.Struct, frozen=True):
+    """The event of an occurrence for one contact."""
+
+    id: UUID
+    subject_id: UUID
+
+
+class OverdueTask(msgspec.Struct, frozen=True):
+    """A task past its due time; `there`: neither it nor its contact is deleted."""
+
+    id: UUID
+    contact_id: UUID
+    title: str
+    there: bool
+
+
 # What is due for an account; reads one entry of each index.
-HAS_DUE_WORK = text("""
+_HAS_DUE_WORK = text("""
 select exists (select from trigger_schedules where account_id = current_account()
                   and next_at <= cast(:now as timestamptz)) as schedules,
        exists (select from segments where account_id = current_account()
@@ -28,8 +80,8 @@ select exists (select from trigger_schedules where account_id = current_account(
        exists (select from tasks where account_id = current_account() and completed_at is null
                   and overdue_at is null and due_at <= cast(:now as timestamptz)) as tasks
 """)
-CLAIM_DUE_SCHEDULES = text("""
-select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, w.live_version, v.document
+_CLAIM_DUE_SCHEDULES = text("""
+select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, v.document
   from trigger_schedules c
   join workflows w on w.account_id = c.account_id and w.id = c.workflow_id
   join workflow_versions v
@@ -37,46 +89,49 @@ select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, 
  where c.account_id = current_account() and c.next_at <= cast(:now as timestamptz)
  order by c.next_at limit :most for update of c skip locked
 """).columns(document=JSONB)
-UPSERT_SCHEDULE = text("""
+_UPSERT_SCHEDULE = text("""
 insert into trigger_schedules (workflow_id, trigger_key, version, kind, next_at, last_at)
 values (:workflow, :trigger, :version, :kind, cast(:next_at as timestamptz), cast(:last_at as timestamptz))
 on conflict (account_id, workflow_id, trigger_key) do update
    set version = excluded.version, kind = excluded.kind, next_at = excluded.next_at,
        last_at = excluded.last_at
 """)
-POSTPONE_SCHEDULE = text("""
+_POSTPONE_SCHEDULE = text("""
 update trigger_schedules set next_at = cast(:next_at as timestamptz)
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
-LOCK_SCHEDULES_OF_WORKFLOW = text("""
+_LOCK_SCHEDULES_OF_WORKFLOW = text("""
 select c.trigger_key, c.version, c.next_at, c.last_at, v.document from trigger_schedules c
   join workflow_versions v
     on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
  where c.account_id = current_account() and c.workflow_id = :workflow order by 1 for update of c
 """).columns(document=JSONB)
-DELETE_SCHEDULE = text("""
+_DELETE_SCHEDULE = text("""
 delete from trigger_schedules
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
-HAS_UNFINISHED_OCCURRENCE = text("""
+_HAS_UNFINISHED_OCCURRENCE = text("""
 select exists (select from jobs
                 where account_id = current_account() and status in ('queued', 'running')
                   and task = 'schedule.fire' and args ->> 'workflow_id' = :workflow
                   and args ->> 'trigger' = :trigger) as busy
 """)
 # After a change of the account's time zone: a schedule that is due computes its next occurrence anew.
-MAKE_SCHEDULES_DUE = text("""
+_MAKE_SCHEDULES_DUE = text("""
 update trigger_schedules set next_at = cast(:now as timestamptz)
  where account_id = current_account() and next_at < :never
 """)
 # An event that exists already was inserted by an earlier run of the same occurrence.
-INSERT_OCCURRENCE_EVENTS = text("""
+_INSERT_OCCURRENCE_EVENTS = BatchStatement(
+    OccurrenceEvent,
+    """
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select v.id, :kind, v.subject_id, 'system', cast(:data as jsonb), v.id, 0, cast(:now as timestamptz)
-  from unnest(cast(:id as uuid[]), cast(:subject_id as uuid[])) v(id, subject_id)
+  from {v}
 on conflict do nothing
-""")
-MARK_TASKS_OVERDUE = text("""
+""",
+)
+_MARK_TASKS_OVERDUE = text("""
 update tasks t set overdue_at = cast(:now as timestamptz)
   from (select id from tasks
          where account_id = current_account() and completed_at is null and overdue_at is null
@@ -89,10 +144,76 @@ returning t.id, t.contact_id, t.title,
 """)
 
 
+async def read_due_work(session: AsyncSession, now: datetime) -> DueWork:
+    return await fetch_one(session, DueWork, _HAS_DUE_WORK, now=now) or DueWork(False, False, False)
+
+
+async def claim_due_schedules(session: AsyncSession, now: datetime, most: int) -> list[ClaimedSchedule]:
+    """Locks up to `most` due schedules, the longest due first."""
+    return await fetch_all(session, ClaimedSchedule, _CLAIM_DUE_SCHEDULES, now=now, most=most)
+
+
+async def lock_schedules_of_workflow(session: AsyncSession, workflow_id: UUID) -> list[StoredSchedule]:
+    """All schedules of the workflow, locked until the transaction ends, in the order of their triggers."""
+    return await fetch_all(session, StoredSchedule, _LOCK_SCHEDULES_OF_WORKFLOW, workflow=workflow_id)
+
+
+async def upsert_schedule(
+    session: AsyncSession,
+    workflow_id: UUID,
+    trigger_key: str,
+    *,
+    version: int,
+    kind: str,
+    next_at: datetime,
+    last_at: datetime,
+) -> None:
+    await execute(
+        session,
+        _UPSERT_SCHEDULE,
+        workflow=workflow_id,
+        trigger=trigger_key,
+        version=version,
+        kind=kind,
+        next_at=next_at,
+        last_at=last_at,
+    )
+
+
+async def postpone_schedule(
+    session: AsyncSession, workflow_id: UUID, trigger_key: str, next_at: datetime
+) -> None:
+    """The schedule is due again at that time."""
+    await execute(session, _POSTPONE_SCHEDULE, workflow=workflow_id, trigger=trigger_key, next_at=next_at)
+
+
+async def delete_schedule(session: AsyncSession, workflow_id: UUID, trigger_key: str) -> None:
+    await execute(session, _DELETE_SCHEDULE, workflow=workflow_id, trigger=trigger_key)
+
+
+async def has_unfinished_occurrence(session: AsyncSession, workflow_id: UUID, trigger_key: str) -> bool:
+    """Whether the job of an earlier occurrence has not ended."""
+    values = {"workflow": str(workflow_id), "trigger": trigger_key}
+    return bool(await fetch_scalar(session, bool, _HAS_UNFINISHED_OCCURRENCE, **values))
+
+
 async def recompute_schedules(session: AsyncSession, now: datetime) -> None:
     """Makes all schedules of the account compute their next occurrence anew, after a change of its time
     zone."""
-    await session.execute(MAKE_SCHEDULES_DUE, {"now": now, "never": NEVER})
+    await execute(session, _MAKE_SCHEDULES_DUE, now=now, never=NEVER)
+
+
+async def insert_occurrence_events(
+    session: AsyncSession, kind: str, data: JsonObject, events: Sequence[OccurrenceEvent], now: datetime
+) -> None:
+    """Stores the events of one occurrence, except those that an earlier run of it has stored."""
+    written = msgspec.json.encode(data).decode()
+    await write_batch(session, _INSERT_OCCURRENCE_EVENTS, events, kind=kind, data=written, now=now)
+
+
+async def mark_tasks_overdue(session: AsyncSession, now: datetime, most: int) -> list[OverdueTask]:
+    """Marks up to `most` open tasks that are past their due time, each once."""
+    return await fetch_all(session, OverdueTask, _MARK_TASKS_OVERDUE, now=now, most=most)
 
 
 def date_falls_on(

@@ -2,11 +2,10 @@
 is for, page by page."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
+from sqlalchemy import ColumnElement
 
 from app.engine.core.events import DATE_REACHED, SCHEDULE_FIRED
 from app.engine.core.timing.occurrences import Timed, target_day, yearly_days
@@ -16,11 +15,17 @@ from app.engine.schedules.trigger_schedules import timed_triggers
 from app.errors import Invalid
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 from app.work import Work
 from db.ids import derived_uuid
 from db.models import Job
-from db.queries.batch_session import READ_VERSION_DOCUMENTS
-from db.queries.trigger_schedules import INSERT_OCCURRENCE_EVENTS, date_falls_on, next_contacts
+from db.queries.programs import read_version_documents
+from db.queries.trigger_schedules import (
+    OccurrenceEvent,
+    date_falls_on,
+    insert_occurrence_events,
+    next_contacts,
+)
 
 BATCH = 500
 
@@ -31,8 +36,8 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
     args = job.args
     workflow, key = UUID(args["workflow_id"]), args["trigger"]
     account = await AccountContext.of(work)
-    rows = await account.db.all(READ_VERSION_DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
-    trigger = timed_triggers(rows[0].document).get(key) if rows else None
+    versions = await read_version_documents(work.session, [(workflow, args["version"])])
+    trigger = timed_triggers(versions[0].document).get(key) if versions else None
     if trigger is None:
         return True
     at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
@@ -47,16 +52,10 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
     )
     if contact_ids:
         kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, account.zone)
-        await account.db.insert(
-            INSERT_OCCURRENCE_EVENTS,
-            [
-                {"id": derived_uuid(moment, name, str(contact)), "subject_id": contact}
-                for contact in contact_ids
-            ],
-            kind=kind,
-            data=msgspec.json.encode(data).decode(),
-            now=work.now,
-        )
+        events = [
+            OccurrenceEvent(derived_uuid(moment, name, str(contact)), contact) for contact in contact_ids
+        ]
+        await insert_occurrence_events(work.session, kind, data, events, work.now)
         job.args = {**args, "after": str(contact_ids[-1])}
         job.progress += len(contact_ids)
         work.notify_worker()
@@ -65,7 +64,7 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
 
 def event_content(
     trigger: Timed, name: str, at: datetime, zone: ZoneInfo
-) -> tuple[str, dict[str, Any], datetime, str]:
+) -> tuple[str, JsonObject, datetime, str]:
     """Kind and data of the event, then the moment and the name that its id is derived from. A date trigger
     fires once for its day, even if the account changes its time zone."""
     if isinstance(trigger, Schedule):
@@ -75,9 +74,11 @@ def event_content(
     return DATE_REACHED, {"trigger": name, "day": day.isoformat()}, moment, f"{name}:{day.isoformat()}"
 
 
-def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
+def contact_conditions(
+    trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo
+) -> list[Filter | ColumnElement[bool] | None]:
     """The conditions on a contact. Raises `Invalid` if the date field no longer exists."""
-    conditions: list[Filter | Any] = [trigger.filter]
+    conditions: list[Filter | ColumnElement[bool] | None] = [trigger.filter]
     if isinstance(trigger, DateReached):
         spec, day = fields.get(trigger.field), target_day(trigger, at, zone)
         if spec is None or day is None:

@@ -1,6 +1,5 @@
 """Keeps the stored schedules of a workflow's schedule and date triggers in sync with its live version."""
 
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -10,9 +9,16 @@ from app.engine.core.timing.occurrences import Timed, rule_of
 from app.engine.core.timing.recurrence import next_after
 from app.engine.core.triggers import DateReached, Schedule
 from app.engine.core.version import load_version
+from app.json_types import JsonObject
 from app.work import Work
 from db.queries.segment_members import sync_watched_segments
-from db.queries.trigger_schedules import DELETE_SCHEDULE, LOCK_SCHEDULES_OF_WORKFLOW, NEVER, UPSERT_SCHEDULE
+from db.queries.trigger_schedules import (
+    NEVER,
+    StoredSchedule,
+    delete_schedule,
+    lock_schedules_of_workflow,
+    upsert_schedule,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +28,17 @@ async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
     resumed or archived. Call it before the commit of that change."""
     header = await work.workflows.header(workflow_id)
     triggers: dict[str, Timed] = {}
+    version, active = 0, False
     if header is not None and header.status in ("active", "paused") and header.live_version is not None:
-        live = await work.workflows.version(workflow_id, header.live_version)
+        version, active = header.live_version, header.status == "active"
+        live = await work.workflows.version(workflow_id, version)
         triggers = timed_triggers(live.document) if live is not None else {}
-    await _sync_schedules(work, workflow_id, header, triggers)
+    await _sync_schedules(work, workflow_id, triggers, version, active=active)
     if await sync_watched_segments(work.session):
         work.notify_worker()
 
 
-def timed_triggers(document: Any) -> dict[str, Timed]:
+def timed_triggers(document: JsonObject) -> dict[str, Timed]:
     """The schedule and date triggers of a version by key, without those whose source it does not listen
     to."""
     version = load_version(document)
@@ -41,42 +49,40 @@ def timed_triggers(document: Any) -> dict[str, Timed]:
     }
 
 
-async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, Timed]) -> None:
+async def _sync_schedules(
+    work: Work, workflow_id: UUID, triggers: dict[str, Timed], version: int, *, active: bool
+) -> None:
     """A schedule whose rule stays the same continues from its last occurrence: none is repeated or lost. A
     new rule begins now. The schedules of a paused workflow do not fire; when it resumes, missed occurrences
     follow the trigger's policy."""
     session = work.session
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    existing = {
-        row.trigger_key: row
-        for row in await session.execute(LOCK_SCHEDULES_OF_WORKFLOW, {"workflow": workflow_id})
-    }
+    schedules = await lock_schedules_of_workflow(session, workflow_id)
+    existing = {schedule.trigger_key: schedule for schedule in schedules}
     for key in existing.keys() - triggers.keys():
-        await session.execute(DELETE_SCHEDULE, {"workflow": workflow_id, "trigger": key})
+        await delete_schedule(session, workflow_id, key)
     for key, trigger in triggers.items():
         before = existing.get(key)
         same = before is not None and _same_rule(_previous_trigger(before, key), trigger)
         last_at = before.last_at if before is not None and same and before.last_at else work.now
-        next_at = next_after(rule_of(trigger), last_at, zone) if header.status == "active" else None
-        await session.execute(
-            UPSERT_SCHEDULE,
-            {
-                "workflow": workflow_id,
-                "trigger": key,
-                "version": header.live_version,
-                "kind": trigger.kind,
-                "next_at": next_at or NEVER,
-                "last_at": last_at,
-            },
+        next_at = next_after(rule_of(trigger), last_at, zone) if active else None
+        await upsert_schedule(
+            session,
+            workflow_id,
+            key,
+            version=version,
+            kind=trigger.kind,
+            next_at=next_at or NEVER,
+            last_at=last_at,
         )
 
 
-def _previous_trigger(row: Any, key: str) -> Timed | None:
+def _previous_trigger(schedule: StoredSchedule, key: str) -> Timed | None:
     """The trigger that the stored schedule was made for; None if its version cannot be read."""
     try:
-        return timed_triggers(row.document).get(key)
+        return timed_triggers(schedule.document).get(key)
     except ValueError as error:
-        log.warning("schedule.unreadable", trigger=key, version=row.version, error=str(error))
+        log.warning("schedule.unreadable", trigger=key, version=schedule.version, error=str(error))
         return None
 
 
