@@ -27,7 +27,6 @@ from uuid import UUID
 import structlog
 from saq import CronJob, Queue
 from saq import Worker as SaqWorker
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.engine.effects.dispatcher import send_effects
@@ -38,6 +37,7 @@ from app.settings import Settings
 from app.web.logs import configure, hide_settings
 from db.connection import refuse_strong_role
 from db.queries.batch_session import due_accounts
+from db.queries.worker_heartbeats import delete_silent_workers, record_worker
 from jobs.job_runner import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
 from jobs.tasks import TURNS_BY_QUEUE, AccountQueue, Turn
@@ -49,16 +49,6 @@ QUIET_SECONDS = 30.0
 REST_SECONDS = 1.0
 SENDER_FACTOR = 8  # so many times as many servers for sending as for other work: they mostly wait
 LOOKUP_THREADS = 64  # DNS lookups at a time: one that hangs holds its thread
-
-RECORD_WORKER = text("""
-insert into workers (id, host, pid, started_at, last_seen_at, steps, memory)
-values (:id, :host, :pid, clock_timestamp(), clock_timestamp(), :steps, :memory)
-on conflict (id) do update set last_seen_at = excluded.last_seen_at, steps = excluded.steps,
-   memory = excluded.memory
-""")
-DELETE_WORKERS = text(
-    "delete from workers where last_seen_at < clock_timestamp() - interval '1 minute' or id = :id"
-)
 
 
 class _RestingSaqWorker(SaqWorker[Any]):
@@ -147,10 +137,6 @@ class WorkerProcess:
         self.saq.jobs_received += 1
         log.info("retention.old_events_deleted", rows=await delete_old_events(self.runtime))
 
-    async def _sql(self, statement: Any, **values: Any) -> None:
-        async with self.runtime.engine.begin() as connection:
-            await connection.execute(statement, values)
-
     async def sweep(self) -> None:
         """Looks for due accounts at least once a second. Every worker does so by itself; there is no
         leader."""
@@ -179,21 +165,24 @@ class WorkerProcess:
 
     async def heartbeat(self) -> None:
         """Writes the heartbeat of this worker to the workers table, and the one of the restore guard."""
-        host, pid = socket.gethostname(), os.getpid()
         while not self.stop.is_set():
             with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
-                await self._sql(
-                    RECORD_WORKER,
-                    id=self.id,
-                    host=host,
-                    pid=pid,
-                    steps=self.queues["advance"].done,
-                    memory=memory(),
-                )
-                await self._sql(DELETE_WORKERS, id=None)
+                await self._record_heartbeat()
+                await self._delete_silent_workers()
                 if self.guard.checked:
                     await self.guard.heartbeat()
             await self._rest(self.stop, self.runtime.settings.gone_seconds / 3)
+
+    async def _record_heartbeat(self) -> None:
+        steps = self.queues["advance"].done
+        async with self.runtime.engine.begin() as connection:
+            await record_worker(
+                connection, self.id, socket.gethostname(), os.getpid(), steps=steps, memory=memory()
+            )
+
+    async def _delete_silent_workers(self, ended: UUID | None = None) -> None:
+        async with self.runtime.engine.begin() as connection:
+            await delete_silent_workers(connection, ended)
 
     async def listen(self) -> None:
         """Runs the SAQ worker, and starts it again if it ends by itself."""
@@ -236,7 +225,7 @@ class WorkerProcess:
             task.cancel()
         await asyncio.wait([*serving, *running], timeout=3)
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
-            await self._sql(DELETE_WORKERS, id=self.id)
+            await self._delete_silent_workers(ended=self.id)
         log.info("worker.stopped", id=str(self.id))
 
 

@@ -2,28 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-from sqlalchemy import text
-
 from app.runtime import Runtime
+from db.queries.worker_heartbeats import WorkerHealth, read_worker_health
 
 SILENT_SECONDS = 15.0  # three heartbeats: a worker that is silent for longer counts as dead
-
-READ_WORKERS = text("""
-select count(*) filter (where last_seen_at > clock_timestamp() - make_interval(secs => :silent)) as alive,
-       cast(extract(epoch from clock_timestamp() - max(last_seen_at)) as double precision) as seconds,
-       (select i.held_at is not null from engine_state i) as held
-  from workers
-""")
-
-
-class WorkerHealth(msgspec.Struct, frozen=True):
-    """The number of workers with a recent heartbeat, and the seconds since the last heartbeat (None if there
-    was none). `held`: the engine is held, so the workers do nothing."""
-
-    alive: int
-    seconds: float | None
-    held: bool = False
 
 
 def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth]]:
@@ -32,7 +14,9 @@ def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth
 
     async def probe() -> WorkerHealth:
         async with runtime.engine.connect() as connection:
-            row = (await connection.execute(READ_WORKERS, {"silent": SILENT_SECONDS})).one()
-        return WorkerHealth(row.alive, row.seconds, bool(row.held))
+            return await read_worker_health(connection, SILENT_SECONDS)
 
     return probe
+
+
+__all__ = ["SILENT_SECONDS", "WorkerHealth", "worker_health_probe"]

@@ -20,6 +20,7 @@ from app.web.actions import action, actions
 from app.web.formatting import duration, plural
 from app.work import Work
 from db.queries.contact_conditions import deleted_by
+from db.queries.engine_state import read_engine_state
 
 RUN = Permission.RUN_JOBS
 EFFECTS = {
@@ -46,7 +47,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
         workers=workers,
         items=[JobLine(**_line(work, row)) for row in rows],
         redis=await _redis_answers(work),
-        held=hold_status_of(await work.jobs.installation()).sentence,
+        held=hold_status_of(await read_engine_state(work.session)).sentence,
         at=work.now,
         status=status,
         queue=queue,

@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_, update
 
 from db.models import CircuitBreaker, Effect, Enrollment, Event, Job, Worker, Workflow
-from db.queries.engine_state import READ_ENGINE_STATE
 from db.repositories.effects import failed_for_good
 from db.tenancy import TenantRepository
 
@@ -148,10 +147,6 @@ class JobRepository(TenantRepository[Job]):
             .group_by(Job.queue)
         )
         return (await self.session.execute(query)).all()
-
-    async def installation(self) -> Any:
-        """The single row that says whether the engine is held."""
-        return (await self.session.execute(READ_ENGINE_STATE)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
         """The worker processes with a recent heartbeat: id, host, pid, started_at, last_seen_at, steps,

@@ -17,7 +17,10 @@ SINGLE_STATEMENTS = {
         "release_engine": "the member presses again",
         "heartbeat": "the next heartbeat of any worker; see tests/faults/test_restore_guard.py",
     },
-    "jobs/worker.py": {"_sql": "the next heartbeat of this worker, within seconds"},
+    "jobs/worker.py": {
+        "_record_heartbeat": "the next heartbeat of this worker, within seconds",
+        "_delete_silent_workers": "the next heartbeat of any worker, which deletes them too",
+    },
     "db/auth_lookup.py": {
         "by_secret": "the next request writes when the session was last used",
         "by_access_token": "the next request writes when the token was last used",

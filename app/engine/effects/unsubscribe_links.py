@@ -12,8 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.runtime import Runtime
-from db.queries.batch_session import BatchSession
-from db.queries.engine_state import READ_LINK_KEY
+from db.queries.engine_state import read_link_key
 
 PATH = "/unsubscribe/"
 PURPOSE = [b"unsubscribe:email:1"]
@@ -41,8 +40,8 @@ async def link_key(runtime: Runtime) -> bytes:
     """The key of this installation, read once in the life of a process."""
     if not runtime.link_keys:
         async with runtime.sessions() as session:
-            [row] = await BatchSession(session).all(READ_LINK_KEY)
-        runtime.link_keys.append(bytes(row.link_key))
+            key = await read_link_key(session)
+        runtime.link_keys.append(key)
     return runtime.link_keys[0]
 
 

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
 from app.runtime import Runtime
-from db.queries.engine_state import HOLD_ENGINE, READ_ENGINE_STATE, RECORD_HEARTBEAT, RELEASE_ENGINE
+from db.queries import engine_state
+from db.queries.engine_state import EngineStatus, read_engine_state, record_heartbeat
 
 log = structlog.get_logger(__name__)
 SLACK = timedelta(seconds=1)
@@ -69,11 +69,11 @@ def operator_name() -> str:
 async def hold_status(runtime: Runtime) -> HoldStatus:
     """The hold as PostgreSQL has it now."""
     async with runtime.engine.connect() as connection:
-        return hold_status_of((await connection.execute(READ_ENGINE_STATE)).one())
+        return hold_status_of(await read_engine_state(connection))
 
 
-def hold_status_of(row: Any) -> HoldStatus:
-    return HoldStatus(row.held_at, row.held_by, row.held_reason, row.gap_from, row.gap_to)
+def hold_status_of(state: EngineStatus) -> HoldStatus:
+    return HoldStatus(state.held_at, state.held_by, state.held_reason, state.gap_from, state.gap_to)
 
 
 async def hold_engine(runtime: Runtime, by: str, reason: str) -> bool:
@@ -84,21 +84,20 @@ async def hold_engine(runtime: Runtime, by: str, reason: str) -> bool:
 async def _hold(
     runtime: Runtime, by: str, reason: str, gap_from: datetime | None, gap_to: datetime | None
 ) -> bool:
-    values = {"by": by, "reason": reason, "gap_from": gap_from, "gap_to": gap_to}
     async with runtime.engine.begin() as connection:
-        done = (await connection.execute(HOLD_ENGINE, values)).all()
+        done = await engine_state.hold(connection, by, reason, gap_from, gap_to)
     if done:
         log.warning("engine.held", by=by, reason=reason, gap_from=str(gap_from), gap_to=str(gap_to))
-    return bool(done)
+    return done
 
 
 async def release_engine(runtime: Runtime, by: str) -> bool:
     """Ends the hold; False when the engine was not held."""
     async with runtime.engine.begin() as connection:
-        done = (await connection.execute(RELEASE_ENGINE)).all()
+        done = await engine_state.release(connection)
     if done:
         log.warning("engine.released", by=by)
-    return bool(done)
+    return done
 
 
 class RestoreGuard:
@@ -130,16 +129,16 @@ class RestoreGuard:
         self.checked = True
         return held
 
-    async def _read(self) -> Any:
+    async def _read(self) -> EngineStatus:
         async with self.runtime.engine.connect() as connection:
-            return (await connection.execute(READ_ENGINE_STATE)).one()
+            return await read_engine_state(connection)
 
     async def heartbeat(self) -> None:
         """Writes the next heartbeat, first to PostgreSQL and then outside. Call it only after `check`."""
         async with self.runtime.engine.begin() as connection:
-            row = (await connection.execute(RECORD_HEARTBEAT)).one()
-        installation_id, heartbeat_at = str(row.id), row.heartbeat_at.isoformat()
-        self.last_heartbeats[installation_id] = row.heartbeat_at
+            newest = await record_heartbeat(connection)
+        installation_id, heartbeat_at = str(newest.id), newest.heartbeat_at.isoformat()
+        self.last_heartbeats[installation_id] = newest.heartbeat_at
         for path in self._paths(installation_id):
             with suppress(OSError):
                 path.write_text(heartbeat_at)

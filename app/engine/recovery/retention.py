@@ -14,7 +14,19 @@ from uuid import UUID
 
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
-from db.queries.retention import Retention, accounts_with_expired_data, accounts_with_old_events, read_clock
+from db.queries.retention import (
+    asks_history,
+    delete_activity,
+    delete_contacts,
+    delete_filter_refusals,
+    delete_schedule_jobs,
+    delete_unreferenced_events,
+    delete_webhook_deliveries,
+    find_accounts_with_expired_data,
+    find_accounts_with_old_events,
+    find_old_events,
+    read_clock,
+)
 
 KEEP_DELETED = timedelta(days=30)
 KEEP_FILTER_REFUSALS = timedelta(days=7)
@@ -27,7 +39,7 @@ FIRST = UUID(int=0)
 async def delete_expired_data(runtime: Runtime) -> int:
     """Deletes expired contacts, notes, tasks and filter refusals of all accounts; returns how many rows."""
     total = 0
-    for account_id in await accounts_with_expired_data(
+    for account_id in await find_accounts_with_expired_data(
         runtime.engine, KEEP_DELETED, KEEP_FILTER_REFUSALS, runtime.clock.offset
     ):
         async with open_work(runtime, account_id, SYSTEM) as work:
@@ -38,12 +50,11 @@ async def delete_expired_data(runtime: Runtime) -> int:
 
 async def _delete_expired_batch(work: Work) -> int:
     """One committed batch of one account; 0 when nothing is left to delete."""
-    retention = Retention(work.session)
-    contacts = await retention.delete_contacts(work.now - KEEP_DELETED, BATCH)
+    contacts = await delete_contacts(work.session, work.now - KEEP_DELETED, BATCH)
     for contact_id in contacts:
         work.audit("contact.erased", "contact", contact_id)
-    activity = await retention.delete_activity(work.now - KEEP_DELETED, BATCH)
-    refusals = await retention.delete_filter_refusals(work.now - KEEP_FILTER_REFUSALS, BATCH)
+    activity = await delete_activity(work.session, work.now - KEEP_DELETED, BATCH)
+    refusals = await delete_filter_refusals(work.session, work.now - KEEP_FILTER_REFUSALS, BATCH)
     await work.commit()
     return len(contacts) + activity + refusals
 
@@ -52,18 +63,17 @@ async def delete_old_events(runtime: Runtime) -> int:
     """Deletes old webhook deliveries, schedule jobs and events of all accounts; returns how many rows."""
     before = await read_clock(runtime.engine, runtime.clock.offset) - KEEP_EVENTS
     total = 0
-    for account_id in await accounts_with_old_events(runtime.engine, before):
+    for account_id in await find_accounts_with_old_events(runtime.engine, before):
         async with open_work(runtime, account_id, SYSTEM) as work:
-            retention = Retention(work.session)
-            for delete in (retention.delete_webhook_deliveries, retention.delete_schedule_jobs):
-                while deleted := await delete(before, EVENT_BATCH):
+            for delete in (delete_webhook_deliveries, delete_schedule_jobs):
+                while deleted := await delete(work.session, before, EVENT_BATCH):
                     total += deleted
                     await work.commit()
             after = FIRST
-            while not await retention.asks_history() and (
-                ids := await retention.find_old_events(before, after, EVENT_BATCH)
+            while not await asks_history(work.session) and (
+                ids := await find_old_events(work.session, before, after, EVENT_BATCH)
             ):
-                total += await retention.delete_unreferenced_events(ids)
+                total += await delete_unreferenced_events(work.session, ids)
                 after = ids[-1]
                 await work.commit()
     return total
