@@ -211,15 +211,15 @@ async def _batch(
     if locked is None:
         raise NotFound("job")
     result = dict(locked.result or {})
-    after = UUID(result["cursor"]) if "cursor" in result else None
+    after = msgspec.convert(result.get("cursor"), UUID | None)
     ids = await lock_next_contacts(work.session, await selection_clause(work, selection, job), after, BATCH)
     changed = await change(ids) if ids else []
     if changed:
         await record(changed)
         work.notify_worker()
-    result["changed"] = result.get("changed", 0) + len(changed)
+    result["changed"] = msgspec.convert(result.get("changed", 0), int) + len(changed)
     if left and len(ids) > len(changed):
-        result[left] = result.get(left, 0) + len(ids) - len(changed)
+        result[left] = msgspec.convert(result.get(left, 0), int) + len(ids) - len(changed)
     if ids:
         result["cursor"] = str(ids[-1])
     last = len(ids) < BATCH

@@ -199,10 +199,11 @@ def _stored(contact: Contact, key: str) -> Value:
     """The stored value of one field by its key; the owner's id as text."""
     if key == "owner":
         return str(contact.owner_id) if contact.owner_id else None
-    value: Value = (
-        getattr(contact, key) if key in BUILT_IN else contact.fields.get(key.removeprefix("custom."))
-    )
-    return value
+    if key in BUILT_IN:
+        value: Value = getattr(contact, key)
+        return value
+    custom = contact.fields.get(key.removeprefix("custom."))
+    return None if isinstance(custom, list | dict) else custom
 
 
 def _fill(contact: Contact, values: Mapping[str, Value]) -> None:

@@ -46,7 +46,7 @@ _cursors: dict[UUID, FileCursor] = {}
 
 async def check_import(work: Work, job: Job) -> bool:
     """Checks the next batch of rows; True when all rows have a verdict. Changes no contact."""
-    import_id = UUID(job.args["import_id"])
+    import_id = msgspec.convert(job.args["import_id"], UUID)
     import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "checking" or import_.job_id != job.id:
         return True

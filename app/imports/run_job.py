@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from app.imports.domain.row_matching import (
     CheckedRow,
 )
@@ -22,7 +24,7 @@ TRIES = 3
 async def run_import(work: Work, job: Job) -> bool:
     """Writes the next batch of rows into the contacts; True when no row is left. A row whose contact was
     created or changed since the check gets a new verdict."""
-    import_id = UUID(job.args["import_id"])
+    import_id = msgspec.convert(job.args["import_id"], UUID)
     import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "running" or import_.job_id != job.id:
         return True

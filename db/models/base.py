@@ -1,7 +1,7 @@
 """The declarative base and the columns that tenant rows share."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from uuid import UUID
 
 from advanced_alchemy.base import BasicAttributes
@@ -9,6 +9,7 @@ from sqlalchemy import DateTime, ForeignKeyConstraint, MetaData, Text, Uuid, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from app.json_types import JsonObject
 from db.ids import uuid7
 
 # Long names on purpose: two unique keys that both start with account_id must not get one name.
@@ -21,16 +22,22 @@ NAMING = {
 }
 
 
+if TYPE_CHECKING:
+    StoredJson: TypeAlias = JsonObject
+else:  # SQLAlchemy reads the annotations of columns, and cannot read a recursive type
+    StoredJson = dict[str, object]
+
+
 class Base(BasicAttributes, DeclarativeBase):
     """Own base: Advanced Alchemy's adds a sentinel column and falls back to random ids."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
+    type_annotation_map: ClassVar = {
         str: Text(),
         UUID: Uuid(),
         datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB(none_as_null=True),
-        list[Any]: JSONB(none_as_null=True),
+        StoredJson: JSONB(none_as_null=True),
+        list[dict[str, str]]: JSONB(none_as_null=True),
         list[str]: JSONB(none_as_null=True),
     }
 

@@ -1,13 +1,21 @@
 """Contacts, their tags and the custom fields of an account."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, Timed, member_of_account, of_account, within_account
+from db.models.base import (
+    Base,
+    StoredJson,
+    Tenant,
+    TenantRow,
+    Timed,
+    member_of_account,
+    of_account,
+    within_account,
+)
 
 SEARCHED = ("first_name", "last_name", "email", "company", "phone")
 
@@ -83,7 +91,7 @@ class Contact(TenantRow, Timed, Base):
     owner_id: Mapped[UUID | None]
     email_consent: Mapped[str] = mapped_column(server_default="unknown")
     sms_consent: Mapped[str] = mapped_column(server_default="unknown")
-    fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    fields: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     rev: Mapped[int] = mapped_column(server_default="1")
     deleted_at: Mapped[datetime | None]
     deletion_job_id: Mapped[UUID | None]

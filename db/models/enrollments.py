@@ -1,13 +1,12 @@
 """Enrollments in versions: their executions, the effects ledger, and decisions."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, within_account
+from db.models.base import Base, StoredJson, Tenant, TenantRow, within_account
 
 LIVE = "status = 'active'"
 # Only `due_accounts` names it: what is due in one workflow must not be read from an index of whole accounts.
@@ -78,7 +77,7 @@ class Enrollment(TenantRow, Base):
     goal_key: Mapped[str | None]
     error: Mapped[str | None]
     entry_key: Mapped[str] = mapped_column(server_default="")
-    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    data: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     wake_event_id: Mapped[UUID | None]
     paused_at: Mapped[datetime | None]
     contact_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -100,7 +99,7 @@ class EnrollmentExecution(Tenant, Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    detail: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     error: Mapped[str | None]
 
 
@@ -147,7 +146,7 @@ class Effect(TenantRow, Base):
     kind: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="pending")
     idempotency_key: Mapped[str]
-    payload: Mapped[dict[str, Any]]
+    payload: Mapped[StoredJson]
     on_doubt: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default="0")
     fence: Mapped[int] = mapped_column(server_default="0")
@@ -156,7 +155,7 @@ class Effect(TenantRow, Base):
     started_at: Mapped[datetime | None]
     attempted_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
-    result: Mapped[dict[str, Any] | None]
+    result: Mapped[StoredJson | None]
     error: Mapped[str | None]
     error_class: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
@@ -200,7 +199,7 @@ class Approval(TenantRow, Base):
     contact_id: Mapped[UUID]
     step_key: Mapped[str]
     question: Mapped[str]
-    options: Mapped[list[Any]]
+    options: Mapped[list[dict[str, str]]]
     users: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
     due_at: Mapped[datetime]
     status: Mapped[str] = mapped_column(server_default="open")
@@ -226,7 +225,7 @@ class CircuitBreaker(Tenant, Base):
     state: Mapped[str] = mapped_column(server_default="closed")
     opened_at: Mapped[datetime | None]
     until: Mapped[datetime | None]
-    sample: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    sample: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
@@ -239,7 +238,7 @@ class StepState(Tenant, Base):
 
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     step_key: Mapped[str] = mapped_column(primary_key=True)
-    state: Mapped[dict[str, Any]]
+    state: Mapped[StoredJson]
 
 
 class EnrollmentMigration(Tenant, Base):
@@ -271,5 +270,5 @@ class TriggerDecision(Tenant, Base):
     version: Mapped[int]
     contact_id: Mapped[UUID]
     verdict: Mapped[str]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    detail: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     decided_at: Mapped[datetime]

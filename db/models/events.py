@@ -1,13 +1,12 @@
 """What happened: events, which the engine matches, and the audit log."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, TenantRow, of_account
+from db.models.base import Base, StoredJson, TenantRow, of_account
 
 
 class Event(TenantRow, Base):
@@ -24,7 +23,7 @@ class Event(TenantRow, Base):
     kind: Mapped[str]
     subject_id: Mapped[UUID]
     source: Mapped[str]
-    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    data: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     root_event_id: Mapped[UUID]
     depth: Mapped[int] = mapped_column(server_default="0")
     occurred_at: Mapped[datetime]
@@ -47,5 +46,5 @@ class AuditLog(TenantRow, Base):
     action: Mapped[str]
     subject_kind: Mapped[str]
     subject_id: Mapped[str]
-    changes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    changes: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     request_id: Mapped[str | None]

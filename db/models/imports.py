@@ -1,13 +1,12 @@
 """An import: one file, its mapping, and one row per line of it."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, deferred, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_account
+from db.models.base import Base, StoredJson, Tenant, TenantRow, Timed, of_account, within_account
 
 
 class Import(TenantRow, Timed, Base):
@@ -30,8 +29,8 @@ class Import(TenantRow, Timed, Base):
     encoding: Mapped[str] = mapped_column(server_default="")
     delimiter: Mapped[str] = mapped_column(server_default="")
     header: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
-    mapping: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    mapping: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
+    options: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     rows_total: Mapped[int] = mapped_column(server_default="0")
     rows_checked: Mapped[int] = mapped_column(server_default="0")
     rows_new: Mapped[int] = mapped_column(server_default="0")
@@ -62,7 +61,7 @@ class ImportRow(Tenant, Base):
     import_id: Mapped[UUID] = mapped_column(primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True)
     cells: Mapped[list[str]]
-    values: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    values: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     verdict: Mapped[str]
     reason: Mapped[str | None]
     contact_id: Mapped[UUID | None]

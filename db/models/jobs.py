@@ -1,12 +1,11 @@
 """Jobs: background work that a member or a schedule started."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, TenantRow, of_account
+from db.models.base import Base, StoredJson, TenantRow, of_account
 
 
 class Job(TenantRow, Base):
@@ -26,7 +25,7 @@ class Job(TenantRow, Base):
 
     queue: Mapped[str]
     task: Mapped[str]
-    args: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    args: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     status: Mapped[str] = mapped_column(server_default="queued")
     attempts: Mapped[int] = mapped_column(server_default="0")
     max_attempts: Mapped[int] = mapped_column(server_default="5")
@@ -35,7 +34,7 @@ class Job(TenantRow, Base):
     lease_until: Mapped[datetime | None]
     progress: Mapped[int] = mapped_column(server_default="0")
     total: Mapped[int] = mapped_column(server_default="0")
-    result: Mapped[dict[str, Any] | None]
+    result: Mapped[StoredJson | None]
     error: Mapped[str | None]
     actor_kind: Mapped[str]
     actor_id: Mapped[str]

@@ -1,12 +1,11 @@
 """Messages that the message catcher of the demo received."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, TenantRow, of_account
+from db.models.base import Base, StoredJson, TenantRow, of_account
 
 
 class MailboxMessage(TenantRow, Base):
@@ -21,5 +20,5 @@ class MailboxMessage(TenantRow, Base):
     recipient: Mapped[str]
     subject: Mapped[str]
     body: Mapped[str]
-    headers: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    headers: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -1,13 +1,12 @@
 """What starts workflows besides events of a contact: segments, inbound webhooks, schedules."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_account
+from db.models.base import Base, StoredJson, Tenant, TenantRow, Timed, of_account, within_account
 
 
 class Segment(TenantRow, Timed, Base):
@@ -23,7 +22,7 @@ class Segment(TenantRow, Timed, Base):
 
     name: Mapped[str]
     slug: Mapped[str]
-    filter: Mapped[dict[str, Any]]
+    filter: Mapped[StoredJson]
     rev: Mapped[int] = mapped_column(server_default="1")
     due_at: Mapped[datetime | None]
     created_by: Mapped[str] = mapped_column(server_default="")

@@ -1,13 +1,12 @@
 """Workflows: the draft is rows, a version is one frozen document, a revision is what undo goes back to."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_account
+from db.models.base import Base, StoredJson, Tenant, TenantRow, Timed, of_account, within_account
 
 
 class Workflow(TenantRow, Timed, Base):
@@ -23,7 +22,7 @@ class Workflow(TenantRow, Timed, Base):
     name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
     status: Mapped[str] = mapped_column(server_default="draft")
-    settings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    settings: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     rev: Mapped[int] = mapped_column(server_default="0")
     next_key: Mapped[int] = mapped_column(server_default="1")
     live_version: Mapped[int | None]
@@ -40,7 +39,7 @@ class WorkflowAction(Tenant, Base):
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    config: Mapped[dict[str, Any]]
+    config: Mapped[StoredJson]
     name: Mapped[str | None]
     list_id: Mapped[str]
     position: Mapped[int]
@@ -59,7 +58,7 @@ class WorkflowCondition(Tenant, Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
     position: Mapped[int]
-    config: Mapped[dict[str, Any]]
+    config: Mapped[StoredJson]
 
 
 class WorkflowGoal(Tenant, Base):
@@ -77,7 +76,7 @@ class WorkflowGoal(Tenant, Base):
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     step_key: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    config: Mapped[dict[str, Any]]
+    config: Mapped[StoredJson]
 
 
 class WorkflowRevision(Tenant, Base):
@@ -89,7 +88,7 @@ class WorkflowRevision(Tenant, Base):
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     rev: Mapped[int] = mapped_column(primary_key=True)
     operation: Mapped[str]
-    draft: Mapped[dict[str, Any]]
+    draft: Mapped[StoredJson]
     undo_to: Mapped[int | None]
     redo_to: Mapped[int | None]
     actor: Mapped[str] = mapped_column(server_default="")
@@ -104,7 +103,7 @@ class WorkflowVersion(Tenant, Base):
 
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    document: Mapped[dict[str, Any]]
+    document: Mapped[StoredJson]
     content_hash: Mapped[str]
     published_by: Mapped[str] = mapped_column(server_default="")
     published_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -30,24 +30,35 @@ from db.queries.trigger_schedules import (
 BATCH = 500
 
 
+class OccurrenceArgs(msgspec.Struct):
+    """The arguments of a job that fires an occurrence; `after` is the last contact of the page before."""
+
+    workflow_id: UUID
+    trigger: str
+    version: int
+    at: str
+    now: str
+    after: UUID | None = None
+
+
 async def fire_occurrence(work: Work, job: Job) -> bool:
     """Does the next page of an occurrence; True if it was the last one. The job stores its position in the
     same transaction, and event ids are derived from the occurrence: a killed worker doubles nothing."""
-    args = job.args
-    workflow, key = UUID(args["workflow_id"]), args["trigger"]
+    args = msgspec.convert(job.args, OccurrenceArgs)
+    workflow, key = args.workflow_id, args.trigger
     account = await AccountContext.of(work)
-    versions = await read_version_documents(work.session, [(workflow, args["version"])])
+    versions = await read_version_documents(work.session, [(workflow, args.version)])
     trigger = timed_triggers(versions[0].document).get(key) if versions else None
     if trigger is None:
         return True
-    at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
+    at, now = datetime.fromisoformat(args.at), datetime.fromisoformat(args.now)
     contact_ids = await next_contacts(
         work.session,
         contact_conditions(trigger, at, account.cached.fields, account.zone),
         account.cached.fields,
         account.zone,
         now=now,
-        after=UUID(args["after"]) if "after" in args else None,
+        after=args.after,
         limit=BATCH,
     )
     if contact_ids:
@@ -56,7 +67,7 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
             OccurrenceEvent(derived_uuid(moment, name, str(contact)), contact) for contact in contact_ids
         ]
         await insert_occurrence_events(work.session, kind, data, events, work.now)
-        job.args = {**args, "after": str(contact_ids[-1])}
+        job.args = {**job.args, "after": str(contact_ids[-1])}
         job.progress += len(contact_ids)
         work.notify_worker()
     return len(contact_ids) < BATCH

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import select, update
 
 from app.engine.core.draft import Audience, Draft
@@ -73,7 +74,8 @@ async def run_audience(work: Work, job: Job) -> bool:
     after the last batch. The events and the position of the walk are written in one transaction. Raises
     `Conflict` when the version is no longer live, `NotNow` while the workflow is paused: its matcher would
     refuse them."""
-    workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
+    workflow_id = msgspec.convert(job.args["workflow_id"], UUID)
+    number = msgspec.convert(job.args["number"], int)
     header = await work.workflows.header(workflow_id)
     if header is None or header.live_version != number:
         raise Conflict(f"Version {number} is no longer live, so no more contacts were enrolled by it.")
@@ -82,12 +84,12 @@ async def run_audience(work: Work, job: Job) -> bool:
     version = load_version((await _row(work, workflow_id, number)).document)
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
-    after = UUID(result["cursor"]) if "cursor" in result else None
+    after = msgspec.convert(result.get("cursor"), UUID | None)
     ids = await lock_next_contacts(work.session, await _set(work, version, job), after, BATCH)
     await BatchSession(work.session).insert(
         INSERT_EVENTS, [_enroll_request(contact, workflow_id) for contact in ids], now=work.now
     )
-    result["changed"] = result.get("changed", 0) + len(ids)
+    result["changed"] = msgspec.convert(result.get("changed", 0), int) + len(ids)
     if ids:
         result["cursor"] = str(ids[-1])
         work.notify_worker()

@@ -231,7 +231,8 @@ async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoic
 async def run_move(work: Work, job: Job) -> bool:
     """Moves the next batch of marked enrollments; True after the last one. Moving them and deleting their
     marks is one transaction. Raises `Conflict` when the version is no longer live."""
-    workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
+    workflow_id = msgspec.convert(job.args["workflow_id"], UUID)
+    number = msgspec.convert(job.args["number"], int)
     header = await work.workflows.header(workflow_id)
     row = await work.workflows.version(workflow_id, number)
     if header is None or row is None or header.live_version != number:
