@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import ColumnElement
 
 from app.engine.core.events import DATE_REACHED, SCHEDULE_FIRED
