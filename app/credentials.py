@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -15,76 +17,46 @@ HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
 # Verified when no user has the email, so that the response time doesn't reveal it.
 UNKNOWN_USER_HASH = HASHER.hash(secrets.token_urlsafe(24))
 
-STEMS = frozenset(
-    {
-        "password",
-        "passwort",
-        "motdepasse",
-        "contrasena",
-        "qwerty",
-        "qwertz",
-        "azerty",
-        "asdfgh",
-        "zxcvbn",
-        "letmein",
-        "welcome",
-        "iloveyou",
-        "football",
-        "baseball",
-        "basketball",
-        "monkey",
-        "dragon",
-        "sunshine",
-        "princess",
-        "superman",
-        "batman",
-        "trustno1",
-        "admin",
-        "administrator",
-        "changeme",
-        "default",
-        "secret",
-        "login",
-        "master",
-        "hello",
-        "whatever",
-        "freedom",
-        "michael",
-        "jennifer",
-        "jordan",
-        "shadow",
-        "access",
-        "switchyard",
-        "starwars",
-        "computer",
-        "internet",
-        "abc",
-        "abcdef",
-        "abcdefgh",
-        "1q2w3e",
-        "1qaz2wsx",
-        "qazwsx",
-    }
-)
+# How many guesses a password must withstand: the best score of zxcvbn. Three unrelated words do, and so do
+# twelve random characters.
+FEWEST_GUESSES = 10**10
+# Words that are common in passwords here and not in the English lists of zxcvbn.
+COMMON_HERE = ("switchyard", "passwort", "motdepasse", "contrasena")
+# zxcvbn tries every reading of symbols as letters (p@55), which takes seconds for long texts of many symbols.
+LONGEST_READ, LONGEST_READ_OF_SYMBOLS, MANY_SYMBOLS = 72, 24, 8
+# Its own thread, because it may take 0.2 s, and only one, because zxcvbn keeps the user's words in a global.
+_GUESSER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="password")
 
 
-def password_problem(password: str, email: str = "", name: str = "") -> str:
-    """Why a password is refused, as a message; "" when it is acceptable. It has to be long and uncommon, and
-    may not be the user's email or name; kinds of characters don't matter."""
-    plain = password.strip().lower()
+async def password_problem(password: str, email: str = "", name: str = "") -> str:
+    """Why a password is refused, as a message; "" when it is acceptable. It has to be long and hard to guess,
+    also for someone who knows the user's email and name; kinds of characters don't matter."""
     if len(password) < SHORTEST:
         return f"Use at least {SHORTEST} characters; a few words together are easy to remember."
     if len(password) > LONGEST:
         return f"Use at most {LONGEST} characters."
-    if len(set(plain)) < 5 or plain in "01234567890123456789 abcdefghijklmnopqrstuvwxyz":
-        return "This is too easy to guess. Use more different characters."
-    stem = plain.strip("0123456789!?.,-_*#@$ ")
-    if stem in STEMS or any(stem == word * (len(stem) // len(word)) for word in STEMS if word):
-        return "This is a common password. Choose another."
-    own = [part for part in (email.lower(), email.lower().split("@")[0], name.lower()) if len(part) > 3]
-    if any(plain.strip("0123456789!?.") == part for part in own):
-        return "This is your own name or email address. Choose another password."
-    return ""
+    own_words = [email, email.partition("@")[0], *_words(email), *_words(name)]
+    return await asyncio.get_running_loop().run_in_executor(_GUESSER, _guessing_problem, password, own_words)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\W_]+", text) if len(word) > 2]
+
+
+def _guessing_problem(password: str, own_words: list[str]) -> str:
+    from zxcvbn import zxcvbn  # 13 MB of words, only for processes in which somebody chooses a password
+
+    many = len({char for char in password if not char.isalpha()}) > MANY_SYMBOLS
+    readable = password[: LONGEST_READ_OF_SYMBOLS if many else LONGEST_READ]
+    result = zxcvbn(readable, [*own_words, *COMMON_HERE])
+    if result["guesses"] >= FEWEST_GUESSES:
+        return ""
+    origins = {match.get("matched_word", ""): match.get("dictionary_name") for match in result["sequence"]}
+    if any(origin == "user_inputs" and word not in COMMON_HERE for word, origin in origins.items()):
+        return "This is too close to your name or email address. Choose another password."
+    if any(origin == "passwords" or word in COMMON_HERE for word, origin in origins.items()):
+        return "This is too close to a common password. Use three or more words that don't belong together."
+    return "This is too easy to guess. Use three or more words that don't belong together."
 
 
 async def hash_password(password: str) -> str:

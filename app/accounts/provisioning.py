@@ -20,7 +20,7 @@ async def create_account(settings: Settings, name: str, email: str, owner_name: 
     problem = (
         "Enter a valid email address."
         if "@" not in address
-        else password_problem(password, address, owner_name)
+        else await password_problem(password, address, owner_name)
     )
     if problem:
         raise SystemExit(problem)

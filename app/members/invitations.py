@@ -106,7 +106,7 @@ async def accept(
     email, invited_user_id, chosen = invitation.email, invitation.user_id, None
     if not invitation.has_password:
         name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]
-        if reason := password_problem(form.password, email, name):
+        if reason := await password_problem(form.password, email, name):
             raise Invalid({"password": reason})
         chosen = await hash_password(form.password)
         return await directory.accept_invitation(digest(secret), None, name, chosen) is not None

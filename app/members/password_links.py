@@ -63,7 +63,7 @@ async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
     user = await directory.by_reset(digest(secret))
     if user is None:
         return False
-    if reason := password_problem(password, user.email, user.name):
+    if reason := await password_problem(password, user.email, user.name):
         raise Invalid({"new_password": reason})
     return await directory.use_reset(digest(secret), await hash_password(password)) is not None
 

@@ -105,7 +105,7 @@ async def change_password(work: Work, form: PasswordForm) -> None:
     me = work.require_principal()
     if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
         raise Invalid({"current_password": "This isn't your current password."})
-    if reason := password_problem(form.new_password, me.email, me.name):
+    if reason := await password_problem(form.new_password, me.email, me.name):
         raise Invalid({"new_password": reason})
     await work.members.set_password(me.user_id, await hash_password(form.new_password), work.now)
     ended = await work.members.end_sessions(me.user_id, me.session_id, work.now)
