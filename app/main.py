@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import structlog
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
+from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,7 +47,7 @@ from app.settings import Settings
 from app.tags.controllers import TagController
 from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
-from app.web.app_factory import build_app
+from app.web.app_factory import Probe, build_app
 from app.web.logs import configure
 from app.web.rate_limit import Limiter, open_redis
 from app.web.request import Request
@@ -60,7 +60,7 @@ from db.repositories.inbound_webhooks import webhook_by_token
 
 log = structlog.get_logger(__name__)
 
-ROUTES: list[Any] = [
+ROUTES: list[ControllerRouterHandler] = [
     overview,
     ContactController,
     UndoController,
@@ -153,7 +153,7 @@ async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
     }
 
 
-def probe_of(engine: AsyncEngine) -> Any:
+def probe_of(engine: AsyncEngine) -> Probe:
     """Returns a function that runs a trivial query; it raises the driver's errors."""
 
     async def probe() -> None:

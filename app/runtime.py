@@ -3,7 +3,6 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -34,7 +33,7 @@ class Runtime:
     settings: Settings
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
-    redis: Any
+    redis: Redis
     clock: Clock
     enqueue: Enqueue
     mailer: Mailer

@@ -3,7 +3,6 @@ table."""
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -58,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The settings from `environ`, by default `os.environ`. Raises `SystemExit` with a message when a
         value can't be read."""
         source = os.environ if environ is None else environ
-        raw: dict[str, Any] = {}
+        raw: dict[str, str | list[str]] = {}
         for field in msgspec.structs.fields(cls):
             value = source.get(field.name.upper(), "").strip()
             if value:
@@ -69,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SystemExit(f"A setting can't be read: {error}. See .env.example.") from error
 
 
-def _path(kind: type, value: Any) -> Any:
+def _path(kind: type, value: str) -> Path:
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)

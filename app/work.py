@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Forbidden
 from app.fault_hook import Boundary, commit
+from app.json_types import Json, JsonObject
 from app.permissions import Permission, Role
 from app.ports import Enqueue
 from app.runtime import Runtime
@@ -41,6 +42,7 @@ from db.repositories.tags import TagRepository
 from db.repositories.workflows import WorkflowRepository
 from db.tenancy import begin
 
+Changes: TypeAlias = "Mapping[str, Sequence[Json | Sequence[str]]]"  # field name to [from, to]
 Source = Literal["user", "api", "bulk", "import", "workflow", "system"]
 SOURCES: dict[str, Source] = {
     "member": "user",
@@ -101,7 +103,7 @@ class Work:
         self.runtime, self.session, self.actor = runtime, session, actor
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
-        self._pending_jobs: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._pending_jobs: dict[str, tuple[str, JsonObject]] = {}
 
     @property
     def now(self) -> datetime:
@@ -122,7 +124,7 @@ class Work:
         action: str,
         subject_kind: str,
         subject_id: object,
-        changes: Mapping[str, Sequence[Any]] | None = None,
+        changes: "Changes | None" = None,
     ) -> None:
         """Add an audit entry in this transaction. `changes` is field name to [from, to]."""
         self.session.add(
@@ -142,7 +144,11 @@ class Work:
         )
 
     def emit(
-        self, kind: str, subject_id: UUID, data: Mapping[str, Any] | None = None, source: Source | None = None
+        self,
+        kind: str,
+        subject_id: UUID,
+        data: "Mapping[str, Json | Changes] | None" = None,
+        source: Source | None = None,
     ) -> UUID:
         """Add an event that no other event caused; returns its id. Triggers and goals see it after the
         commit."""
@@ -163,7 +169,7 @@ class Work:
         return event_id
 
     def add_job(
-        self, queue: str, task: str, args: Mapping[str, Any], total: int = 0, after: timedelta = timedelta()
+        self, queue: str, task: str, args: Mapping[str, Json], total: int = 0, after: timedelta = timedelta()
     ) -> UUID:
         """Add a durable job, which a worker runs in the name of this actor; returns its id. `after` delays
         it, so that it runs after jobs that are added at the same time."""
@@ -187,7 +193,7 @@ class Work:
         """Tell a worker, after the commit, that this account has due work."""
         self.enqueue_after_commit("wake", account_id=str(self.account_id))
 
-    def enqueue_after_commit(self, task: str, **arguments: Any) -> None:
+    def enqueue_after_commit(self, task: str, **arguments: Json) -> None:
         """Enqueue a task of `jobs/settings.py` after the commit, only once for the same arguments."""
         self._pending_jobs[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
 

@@ -58,7 +58,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
 
 async def _redis_answers(work: Work) -> bool:
     try:
-        return bool(await work.runtime.redis.ping())
+        return bool(await work.runtime.redis.ping())  # type: ignore[misc]  # -- typed for both clients
     except (RedisError, OSError, TimeoutError):
         return False
 

@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -122,6 +121,6 @@ def _input(kind: inspect.Type, name: str) -> str:
     return NAMES.get(name, "text")
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """A struct as JSON text, for data attributes."""
     return msgspec.json.encode(value).decode()

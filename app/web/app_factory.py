@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from contextlib import AbstractAsyncContextManager
+from typing import cast
 
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.types import ControllerRouterHandler
+from litestar.plugins import PluginProtocol
+from litestar.types import BeforeRequestHookHandler, ControllerRouterHandler
+from redis.asyncio import Redis
 
 from app.redaction import hide_paths
 from app.settings import Settings
 from app.web.auth import Authenticate, Directory, Identity, LimitRate
 from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
-from app.web.errors import handle_exception
+from app.web.errors import EXCEPTION_HANDLERS
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
 from app.web.openapi import SchemaController
@@ -36,16 +38,17 @@ def build_app(
     routes: Sequence[ControllerRouterHandler],
     *,
     directory: Directory,
-    redis: Any,
+    redis: Redis | None,
     database_probe: Probe,
     connect_probe: Probe,
     dependencies: Mapping[str, Provide],
-    state: Mapping[str, Any],
-    **options: Any,
+    state: Mapping[str, object],
+    lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+    plugins: Sequence[PluginProtocol] = (),
 ) -> Litestar:
     """The app. It checks a request in this order: origin, token, rate, permission, input; then the handler
     runs. With `redis` None each process limits rates for itself. `connect_probe` opens a new connection,
-    `state` is added to `app.state`, `options` are Litestar's (lifespan, plugins)."""
+    `state` is added to `app.state`; `lifespan` and `plugins` are Litestar's."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
     cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
     identity = Identity(directory, tokens, cookies)
@@ -54,8 +57,8 @@ def build_app(
         [*routes, SchemaController, static_file],
         request_class=Request,
         response_class=Shaped,
-        before_request=cast("Any", prepare),  # it uses the app's own Request class
-        exception_handlers={HTTPException: handle_exception, 500: handle_exception},
+        before_request=cast("BeforeRequestHookHandler", prepare),  # it uses the app's own Request class
+        exception_handlers=EXCEPTION_HANDLERS,
         middleware=[
             AbortStalledReads(DatabaseWatch(connect_probe)),
             Authenticate(identity),
@@ -66,7 +69,8 @@ def build_app(
         multipart_form_part_limit=PARTS,
         openapi_config=None,
         logging_config=None,
-        **options,
+        lifespan=lifespan,
+        plugins=plugins,
     )
     hide_settings(settings)
     hide_paths(route.path_format for route in app.routes)

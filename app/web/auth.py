@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 from uuid import UUID
 
@@ -136,9 +136,9 @@ class Authenticate(ASGIMiddleware):
                 return
         await next_app(scope, receive, send)
 
-    async def _refuse(self, scope: Any, receive: Receive, send: Send, reason: str) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, reason: str) -> None:
         page = (
-            scope["method"] == "GET"
+            scope.get("method") == "GET"
             and content_negotiation.wants_html(scope)
             and not content_negotiation.wants_partial(scope)
         )

@@ -5,12 +5,13 @@ search and count bytes without building anything, so they cost about as much as 
 
 import re
 from array import array
+from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 from litestar.exceptions import ClientException, HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from app.web import content_negotiation
 from app.web.formatting import size
@@ -51,15 +52,15 @@ LONG_TEXT = BodyLimits(form=1_000_000)  # a character of a form can take twelve 
 DOCUMENT = BodyLimits(form=1_000_000, fields=10_000)  # a part of a workflow, with rows of conditions
 
 
-def limits_of(handler: Any) -> BodyLimits:
+def limits_of(handler: HTTPRouteHandler) -> BodyLimits:
     """The limits that a route declares, or the defaults."""
     limits: BodyLimits = handler.opt.get("limits", DEFAULT)
     return limits
 
 
-def longest(handler: Any, kind: str) -> int:
+def longest(handler: HTTPRouteHandler, kind: str) -> int:
     """The maximum bytes of a body of this media type."""
-    most: int = handler.resolve_request_max_body_size() or 0
+    most = handler.resolve_request_max_body_size() or 0
     limits = limits_of(handler)
     if kind == content_negotiation.MULTIPART and limits.files:
         return most
@@ -110,7 +111,7 @@ def read_urlencoded(body: bytes, fields: int) -> dict[str, list[str]]:
     return form
 
 
-def check_names(form: Any, fields: int) -> None:
+def check_names(form: Iterable[str], fields: int) -> None:
     """Refuses a form (400) with a name of more than `DEPTH` dotted parts, or with too many parts in all names
     for a route with this many fields. Call it before the form is decoded into nested values."""
     dots = [name.count(".") for name in form]

@@ -6,11 +6,11 @@ connections per client. `guarded_protocol` creates the class for `uvicorn.run(ht
 
 import asyncio
 from collections import Counter
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr
 
 from app.web.middleware import client_of
@@ -42,16 +42,15 @@ class GuardedProtocol(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     held: ClassVar[Counter[str]] = Counter()
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.client_key = ""
-        self.refused = False
-        self.phase: Literal["head", "body", "idle"] = "idle"
-        self.began = 0.0
-        self.received = 0
-        self.head_size = 0
-        self.deadline: asyncio.TimerHandle | None = None
-        self.reading: asyncio.TimerHandle | None = None
+    # A connection begins with these values.
+    client_key = ""
+    refused = False
+    phase: Literal["head", "body", "idle"] = "idle"
+    began = 0.0
+    received = 0
+    head_size = 0
+    deadline: asyncio.TimerHandle | None = None
+    reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # -- as uvicorn's
         peer = get_remote_addr(transport)
@@ -170,12 +169,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._give_up()
 
     def _answering(self) -> bool:
-        cycle: Any = self.cycle  # uvicorn has None here before the first request
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn has None here before the first request
         return cycle is not None and not cycle.response_complete
 
     def _give_up(self) -> None:
         log.info("connection closed: its client is slow", client=self.client_key, phase=self.phase)
-        cycle: Any = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         unused = self.phase == "head" and not self.received  # browsers open connections in advance
         if not unused and (cycle is None or not cycle.response_started):
             self.transport.write(TIMEOUT)

@@ -1,7 +1,5 @@
 """The two cookies of a browser: the token, and the session secret that renews it."""
 
-from typing import Any
-
 from litestar.datastructures import Cookie
 from litestar.types import Scope
 
@@ -51,6 +49,6 @@ class Cookies:
         )
 
 
-def set_cookies(scope: Any, cookies: list[Cookie]) -> None:
+def set_cookies(scope: Scope, cookies: list[Cookie]) -> None:
     """Adds cookies to the response of this request, whatever its status."""
     scope["state"].setdefault("extra", []).extend(cookie.to_encoded_header() for cookie in cookies)

@@ -1,10 +1,9 @@
 """Checks which origins may call from a browser (CSRF and CORS). Because of it, forms need no hidden
 tokens."""
 
-from typing import Any
 from urllib.parse import urlsplit
 
-from litestar.types import Scope
+from litestar.types import HTTPScope, Scope
 
 from app.settings import Settings
 from app.web import content_negotiation
@@ -24,7 +23,7 @@ class Origins:
         self.own = own_origins(settings.base_url)
         self.allowed = self.own | {origin.strip().rstrip("/").lower() for origin in settings.allowed_origins}
 
-    def refusal(self, scope: Any) -> str:
+    def refusal(self, scope: HTTPScope) -> str:
         """Why a request is refused, as a message; "" when it may pass. Refused are a foreign `Origin`, and an
         unsafe method that a browser sends from another site. A request with a bearer token needs no origin,
         because no browser adds the token by itself."""
@@ -42,7 +41,7 @@ class Origins:
             return "A request with a cookie must state its origin: send Origin or Sec-Fetch-Site."
         return ""
 
-    def preflight(self, scope: Any) -> dict[str, str] | None:
+    def preflight(self, scope: HTTPScope) -> dict[str, str] | None:
         """The headers that answer a preflight; None when the request isn't one."""
         requested_method = content_negotiation.header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or not requested_method:

@@ -3,19 +3,18 @@
 Permission to write does not include permission to read. The response to a change contains the struct of a
 page; a caller who may not open that page gets the status and `Location` without a body."""
 
-from typing import Any
-
 from litestar import Litestar
 from litestar.response import Response
 from litestar.routes import HTTPRoute
 
 from app.permissions import Permission
 from app.web import content_negotiation
+from app.web.request import Request
 
 Readers = dict[type, frozenset[Permission]]
 
 
-def may_read(request: Any, content: object) -> bool:
+def may_read(request: Request, content: object) -> bool:
     """Whether the caller may read the content of a response. Routes with `receipt=True` are exempt: they
     return a secret that is shown only once, or only what the caller sent."""
     me, handler = request.principal, request.route_handler

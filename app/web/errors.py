@@ -2,14 +2,24 @@
 `handle_exception` is the entry point."""
 
 from html import escape
-from typing import Any
+from typing import Unpack, cast
 from urllib.parse import quote
 
 import msgspec
 import structlog
-from litestar import Response
+from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    ExceptionHandler,
+    ExceptionHandlersMap,
+    HTTPRequestEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from app.permissions import Permission
 from app.redaction import redact
@@ -17,6 +27,7 @@ from app.web import content_negotiation
 from app.web.forms import Form
 from app.web.problems import Problem, problem_of
 from app.web.request import Request
+from app.web.responses import RouteOptions
 
 log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
@@ -25,10 +36,10 @@ PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 
 
-def handle_exception(request: Any, error: Exception) -> Response[Any]:
+def handle_exception(request: Request, error: Exception) -> Response[bytes] | Response[None]:
     """Answers any exception of a request; logs those of the server (500 and up)."""
     problem = problem_of(error)
-    scope: Scope = request.scope
+    scope = request.scope
     problem.request_id = scope["state"].get("request_id", "")
     problem.instance = redact(scope["path"])
     if problem.status == 500:
@@ -43,9 +54,9 @@ def handle_exception(request: Any, error: Exception) -> Response[Any]:
     return _as_page(request, problem)
 
 
-def _conceal(request: Any, problem: Problem) -> None:
+def _conceal(request: Request, problem: Problem) -> None:
     """Removes the current state and the message from a conflict, if the caller may not read them."""
-    me = request.scope.get("auth")
+    me = request.principal
     if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
         problem.current = None
         problem.detail = "This was changed in the meantime, or is in use. Nothing was saved."
@@ -86,11 +97,11 @@ def sign_in_again(scope: Scope) -> str:
     return f"/sign-in?next={quote(current_path, safe='/')}"
 
 
-def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
+def _form_again(request: Request, problem: Problem) -> Response[bytes] | Response[None] | None:
     """The refused form with its values and errors; None if the route has no form, or the body was not a form
     or too large."""
-    handler: Any = request.scope.get("route_handler")
-    template_or_path = handler.opt.get("form") if handler is not None else None
+    matched = "route_handler" in request.scope  # not for a 404
+    template_or_path = request.route_handler.opt.get("form") if matched else None
     values = request.typed()
     if not template_or_path or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
@@ -114,7 +125,12 @@ class PageAgain(Response[None]):
         super().__init__(None, status_code=status)
         self.path = path
 
-    def to_asgi_response(self, app: Any, request: Any, **_: Any) -> Any:  # noqa: ARG002 -- Litestar's signature
+    def to_asgi_response(  # type: ignore[override]  # -- an app of our own, and the app's own request class
+        self,
+        app: Litestar | None,  # noqa: ARG002 -- Litestar's signature
+        request: Request,
+        **_: Unpack[RouteOptions],
+    ) -> ASGIApp:
         path = self.path.format_map(request.scope["path_params"])
         return _run_page(request.app.asgi_router, path, self.status_code or 422)
 
@@ -122,8 +138,9 @@ class PageAgain(Response[None]):
 def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         inherited = {name: value for name, value in scope["state"].items() if name in INHERITED_STATE}
-        inner: Any = {
-            **scope,
+        unrouted = {name: value for name, value in scope.items() if name not in ROUTED}
+        inner = {
+            **unrouted,
             "method": "GET",
             "path": path,
             "raw_path": path.encode(),
@@ -134,8 +151,6 @@ def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
             ],
             "state": {**inherited, "again": True},
         }
-        for name in ("route_handler", "path_template", "_litestar"):
-            inner.pop(name, None)
 
         async def refused(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
@@ -143,7 +158,7 @@ def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
             await send(message)
 
         try:
-            await router(inner, _empty, refused)
+            await router(cast("HTTPScope", inner), _empty, refused)
         except HTTPException as error:
             log.exception("a route names a page for its form that does not exist", form=path, exc_info=error)
             response = _as_json(problem_of(error))
@@ -152,8 +167,15 @@ def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
     return run
 
 
+ROUTED = frozenset({"route_handler", "path_template", "_litestar"})  # what routing adds to a scope
 INHERITED_STATE = frozenset({"request_id", "form", "started"})
 
 
-async def _empty() -> Any:
+async def _empty() -> HTTPRequestEvent:
     return {"type": "http.request", "body": b"", "more_body": False}
+
+
+# Litestar types the handlers of exceptions for any request; it passes them the app's own class.
+EXCEPTION_HANDLERS: ExceptionHandlersMap = dict.fromkeys(
+    (HTTPException, 500), cast("ExceptionHandler[Exception]", handle_exception)
+)

@@ -5,17 +5,34 @@ tree. Decoding walks the tree and the type together, so the time is linear in th
 hidden field `inputs` lists the check boxes and lists of the form: one of these that was not sent is off or
 empty. Without `inputs` it is absent."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from types import UnionType
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
+from litestar.datastructures import UploadFile
 from litestar.exceptions import HTTPException
 from msgspec import inspect
 
 from app.web.body_limits import DEPTH, DOCUMENT, check_json
 
-BLANK: Any = object()
+FieldValue: TypeAlias = str | UploadFile
+DecodedValue: TypeAlias = (
+    "bool | int | float | str | UploadFile | list[DecodedValue] | dict[str, DecodedValue] | None"
+)
+Decoded: TypeAlias = "DecodedValue | Blank"
+TypeHint: TypeAlias = type | UnionType  # the type of a field or a body, as msgspec takes it
+
+
+class Blank(Enum):
+    """The decoded value of a field that the form leaves out."""
+
+    BLANK = 0
+
+
+BLANK: Final = Blank.BLANK
 TRUE = frozenset({"on", "true", "1", "yes"})
 FALSE = frozenset({"off", "false", "0", "no", ""})
 TEXTUAL = (inspect.StrType, inspect.AnyType, inspect.LiteralType)
@@ -31,7 +48,7 @@ class FormFields(Protocol):
 
     def keys(self) -> Iterable[str]: ...
 
-    def getall(self, key: str) -> list[Any]: ...
+    def getall(self, key: str) -> list[FieldValue]: ...
 
 
 class NameNode:
@@ -42,7 +59,7 @@ class NameNode:
 
     def __init__(self, start: int = 0, *, json: bool = False) -> None:
         self.beneath: dict[str, NameNode] = {}
-        self.values: list[Any] | None = None  # None if nothing was sent under this name
+        self.values: list[FieldValue] | None = None  # None if nothing was sent under this name
         self.name = ""
         self.start = start  # where the part beneath this node begins in a dotted name
         self.read = False  # whether the type has a place for the values
@@ -50,7 +67,7 @@ class NameNode:
         self.json = json  # whether an object or a list may be sent here as JSON
         self.wrong = ""  # why the JSON sent here is refused
 
-    def take(self) -> list[Any]:
+    def take(self) -> list[FieldValue]:
         """The values sent under this name; marks them as read."""
         self.read = True
         return self.values or []
@@ -75,14 +92,14 @@ class NameNode:
                 yield node
             pending.extend(reversed(node.beneath.values()))
 
-    def part(self, shape: type) -> Any:
+    def part(self, shape: type[object]) -> Decoded:
         """The dict or list sent as JSON under exactly this name. BLANK, with a message in `wrong`, for
         anything else."""
         value = self.take()[-1]
         try:
             text = value.encode() if isinstance(value, str) else value.file.read()
             check_json(text, DOCUMENT)
-            decoded = msgspec.json.decode(text)
+            decoded: DecodedValue = msgspec.json.decode(text)
         except (HTTPException, msgspec.DecodeError, UnicodeError):
             decoded = None
         if isinstance(decoded, shape) and not self.beneath:
@@ -95,27 +112,26 @@ class DecodedForm(NamedTuple):
     """A decoded form: its value in builtins, the names that the type doesn't have (`unread`), and messages
     about values that cannot be decoded, by name (`wrong`)."""
 
-    value: Any
+    value: dict[str, DecodedValue]
     unread: list[str]
     wrong: dict[str, str]
 
 
-def decode_form(fields: FormFields, kind: Any) -> Any:
+def decode_form(fields: FormFields, kind: TypeHint) -> dict[str, DecodedValue]:
     """Decodes a form to show it again; unread names and JSON within the form are dropped. `a.b=1` nests,
     repeated names make lists, `rows.0.x=1` lists of objects. An empty input is absent, None if the field can
     be None, or "" in an edit, where absent would mean unchanged."""
-    decoded = _decode(inspected(kind), tree(fields))
-    return {} if decoded is BLANK else decoded
+    return _object(inspected(kind), tree(fields))
 
 
-def decode_form_strictly(fields: FormFields, kind: Any) -> DecodedForm:
+def decode_form_strictly(fields: FormFields, kind: TypeHint) -> DecodedForm:
     """Decodes a form that will be used, like `decode_form`. Objects and lists may also come as JSON under
     their own name (as text, or as a part of type application/json)."""
     root = tree(fields, json=True)
-    decoded = _decode(inspected(kind), root)
+    decoded = _object(inspected(kind), root)
     leaves = list(root.leaves())
     return DecodedForm(
-        {} if decoded is BLANK else decoded,
+        decoded,
         [leaf.name for leaf in leaves if not leaf.read],
         {leaf.name: leaf.wrong for leaf in leaves if leaf.wrong},
     )
@@ -135,7 +151,7 @@ def tree(fields: FormFields, *, json: bool = False) -> NameNode:
 
 
 @lru_cache(maxsize=1024)
-def inspected(kind: Any) -> inspect.Type:
+def inspected(kind: TypeHint) -> inspect.Type:
     """msgspec's description of a type, without its outer metadata."""
     return bare(inspect.type_info(kind))
 
@@ -147,33 +163,44 @@ def bare(kind: inspect.Type) -> inspect.Type:
     return kind
 
 
-def _decode(kind: inspect.Type, node: NameNode | None) -> Any:
+def _object(kind: inspect.Type, root: NameNode) -> dict[str, DecodedValue]:
+    """A whole form: its names make an object."""
+    decoded = _decode(kind, root)
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _decode(kind: inspect.Type, node: NameNode | None) -> Decoded:
     kind = bare(kind)
-    for described, decoder in DECODERS:
-        if isinstance(kind, described):
-            return decoder(kind, node)
-    return _text(kind, node)
+    if isinstance(kind, inspect.StructType):
+        return _struct(kind, node)
+    if isinstance(kind, inspect.UnionType):
+        return _union(kind, node)
+    if isinstance(kind, LISTS):
+        return _list(kind, node)
+    if isinstance(kind, inspect.DictType):
+        return _dict(kind, node)
+    return _bool(node) if isinstance(kind, inspect.BoolType) else _text(kind, node)
 
 
-def _text(kind: inspect.Type, node: NameNode | None) -> Any:
+def _text(kind: inspect.Type, node: NameNode | None) -> FieldValue | Blank:
     values = node.take() if node else []
     if not values or (values[-1] == "" and not isinstance(kind, TEXTUAL)):
         return BLANK
     return _with_lf(values[-1])
 
 
-def _bool(_: inspect.Type, node: NameNode | None) -> Any:
+def _bool(node: NameNode | None) -> bool | FieldValue | Blank:
     values = node.take() if node else []
     return _truth(values[-1]) if values else False if node and node.listed else BLANK
 
 
-def _struct(kind: Any, node: NameNode | None) -> Any:
+def _struct(kind: inspect.StructType, node: NameNode | None) -> Decoded:
     if node is None or (node.start and not node.beneath and not node.values):
         return BLANK
     if node.json and node.values:
         return node.part(dict)
     beneath = node.beneath
-    decoded = {
+    decoded: dict[str, DecodedValue] = {
         field.encode_name: value
         for field in kind.fields
         if (value := _field(field, beneath.get(field.encode_name))) is not BLANK
@@ -183,7 +210,7 @@ def _struct(kind: Any, node: NameNode | None) -> Any:
     return decoded
 
 
-def _field(field: inspect.Field, node: NameNode | None) -> Any:
+def _field(field: inspect.Field, node: NameNode | None) -> Decoded:
     value = _decode(field.type, node)
     edits = not field.required and field.default is field.default_factory is msgspec.NODEFAULT
     if value is BLANK and edits and node and node.values == [""] and not node.wrong:
@@ -191,7 +218,7 @@ def _field(field: inspect.Field, node: NameNode | None) -> Any:
     return value
 
 
-def _union(kind: Any, node: NameNode | None) -> Any:
+def _union(kind: inspect.UnionType, node: NameNode | None) -> Decoded:
     options = [bare(option) for option in kind.types]
     structs = [option for option in options if isinstance(option, inspect.StructType)]
     nullable = any(isinstance(option, inspect.NoneType) for option in options)
@@ -208,7 +235,9 @@ def _union(kind: Any, node: NameNode | None) -> Any:
     return _decode(nested, node) if nested else _scalar(real, nullable, node)
 
 
-def _scalar(real: list[inspect.Type], nullable: bool, node: NameNode | None) -> Any:
+def _scalar(
+    real: list[inspect.Type], nullable: bool, node: NameNode | None
+) -> bool | FieldValue | Blank | None:
     values = node.take() if node else []
     is_bool = any(isinstance(option, inspect.BoolType) for option in real)
     if not values:
@@ -231,14 +260,14 @@ def _selected_struct(structs: list[inspect.StructType], node: NameNode | None) -
     return next((option for option in structs if str(option.tag) == tag.values[-1]), None)
 
 
-def _unknown_tag(name: str, node: NameNode) -> Any:
+def _unknown_tag(name: str, node: NameNode) -> dict[str, DecodedValue]:
     """The value of a union with an unknown tag: only the tag, because its other fields are unknown."""
     for leaf in node.leaves():
         leaf.take()
     return {name: node.beneath[name].take()[-1]}
 
 
-def _list(kind: Any, node: NameNode | None) -> Any:
+def _list(kind: inspect.CollectionType, node: NameNode | None) -> Decoded:
     if node is None:
         return BLANK
     item = bare(kind.item_type)
@@ -250,7 +279,7 @@ def _list(kind: Any, node: NameNode | None) -> Any:
     return [_with_lf(value) for value in values if value != ""] if values or node.listed else BLANK
 
 
-def _rows(item: inspect.Type, node: NameNode) -> Any:
+def _rows(item: inspect.Type, node: NameNode) -> Decoded:
     """A list of objects from `lines.0.name`, `lines.1.name` … in the order of their numbers, without gaps."""
     steps = [step for step in node.beneath if _is_row(step)]
     if node.json and any(node.take()):
@@ -267,7 +296,7 @@ def _is_row(step: str) -> bool:
     return plain and step == str(int(step))
 
 
-def _dict(kind: Any, node: NameNode | None) -> Any:
+def _dict(kind: inspect.DictType, node: NameNode | None) -> Decoded:
     leaves = list(node.leaves()) if node else []
     if node and node.json and any(node.take()):
         return node.part(dict)
@@ -283,20 +312,11 @@ def _of_structs(kind: inspect.Type) -> bool:
     )
 
 
-def _truth(value: Any) -> Any:
+def _truth(value: FieldValue) -> bool | FieldValue:
     text = str(value).strip().lower()
     return True if text in TRUE else False if text in FALSE else value
 
 
-def _with_lf(value: Any) -> Any:
+def _with_lf(value: FieldValue) -> FieldValue:
     """The value with line breaks as LF; browsers send CRLF from text areas."""
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
-
-
-DECODERS: tuple[tuple[Any, Callable[[Any, NameNode | None], Any]], ...] = (
-    (inspect.StructType, _struct),
-    (inspect.UnionType, _union),
-    (LISTS, _list),
-    (inspect.DictType, _dict),
-    (inspect.BoolType, _bool),
-)

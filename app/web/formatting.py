@@ -2,9 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+T = TypeVar("T")
 UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
 UUID_TEXT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 SPELLED = {  # the text of stored names that `words` would render badly
@@ -97,7 +98,7 @@ def words(name: str) -> str:
     return SPELLED.get(name) or name.replace(".", " ").replace("_", " ").capitalize()
 
 
-def without_ids(value: Any) -> Any:
+def without_ids(value: T) -> T | str:
     """A text without the ids in it, which mean nothing to members; anything else unchanged."""
     return UUID_TEXT.sub("…", value) if isinstance(value, str) and "-" in value else value
 

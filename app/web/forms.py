@@ -1,13 +1,15 @@
 """Decodes request bodies into structs: JSON strictly (`read_json`), forms leniently (`read_form`). Both
 report all errors at once."""
 
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from app.errors import Invalid
 from app.web.form_decoder import LISTED, TRUE, FormFields, decode_form_strictly
 from app.web.validation_messages import NO_FIELD, field_errors
+
+T = TypeVar("T")
 
 # Every form of a page contains its account, and the names of its check boxes and lists.
 RESERVED = frozenset({"account", LISTED})
@@ -16,27 +18,29 @@ RESERVED = frozenset({"account", LISTED})
 class Form(msgspec.Struct):
     """The state of a form for its template: the typed values, the errors, and a message on top."""
 
-    values: dict[str, Any] = {}
+    values: dict[str, str | list[str]] = {}
     errors: dict[str, str] = {}
     message: str = ""
 
-    def value(self, name: str, default: Any = "") -> Any:
+    def value(self, name: str, default: T | None = None) -> str | list[str] | T:
         """The typed value of a field, or `default` before the form is sent."""
         stored = "" if default is None else default
         return self.values.get(name, stored) if self.values else stored
 
     def checked(self, name: str, default: bool = False) -> bool:
         """Whether a check box is checked; a sent form contains only the checked ones."""
-        return self.values.get(name, "") in TRUE if self.values else default
+        typed = self.values.get(name, "")
+        last = typed[-1] if isinstance(typed, list) else typed
+        return last in TRUE if self.values else default
 
     def error(self, name: str) -> str:
         """The error message of one field, "" when it is valid."""
         return self.errors.get(name, "")
 
 
-def typed_values(fields: FormFields) -> dict[str, Any]:
+def typed_values(fields: FormFields) -> dict[str, str | list[str]]:
     """The typed texts of a form, to show them again; a repeated name gives a list."""
-    values: dict[str, Any] = {}
+    values: dict[str, str | list[str]] = {}
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         texts = [value for value in fields.getall(name) if isinstance(value, str)]
         if texts:
@@ -44,7 +48,7 @@ def typed_values(fields: FormFields) -> dict[str, Any]:
     return values
 
 
-def read_json(body: bytes, kind: Any) -> Any:
+def read_json(body: bytes, kind: type[T]) -> T:
     """A JSON body as `kind`, without coercion. Raises `Invalid` with a message for every bad field, or
     `DecodeError`."""
     try:
@@ -53,7 +57,7 @@ def read_json(body: bytes, kind: Any) -> Any:
         raise Invalid(field_errors(msgspec.json.decode(body), kind, strict=True, whole=str(error))) from error
 
 
-def read_form(fields: FormFields, kind: Any) -> Any:
+def read_form(fields: FormFields, kind: type[T]) -> T:
     """A form as `kind`. Like JSON, it is refused for unknown names, except those in `RESERVED`, and for bad
     values. Raises `Invalid` with a message for every bad field."""
     decoded = decode_form_strictly(fields, kind)

@@ -6,11 +6,10 @@ data."""
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
 from types import TracebackType
-from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.redaction import hide_values, passwords_in, redact, redact_value
 from app.settings import Settings
@@ -23,7 +22,7 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """A structlog processor that removes secrets from every value, including the formatted exception."""
     return {name: redact_value(value, name) for name, value in event.items()}
 
@@ -31,7 +30,7 @@ def redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
 def configure(log_format: str = "json", level: str = "INFO") -> None:
     """Sets up structlog and the standard library's logging. `log_format` is json or console."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    renderer: Processor = structlog.processors.JSONRenderer()
     if log_format == "console":
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)

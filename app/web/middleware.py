@@ -3,13 +3,22 @@ metrics."""
 
 import ipaddress
 import time
-from typing import Any
 from uuid import UUID
 
 import structlog
 from litestar import Response
+from litestar.enums import ScopeType
 from litestar.exceptions import PermissionDeniedException
-from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    ReceiveMessage,
+    Scope,
+    Send,
+)
 
 from app.redaction import redact
 from app.settings import Settings
@@ -46,12 +55,12 @@ class ResponseMiddleware:
         self.fixed = [(name.encode(), value.encode()) for name, value in fixed.items()]
         self.hops = settings.trusted_proxies
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
         head = scope["method"] == "HEAD"
-        inner: Any = {**scope, "method": "GET" if head else scope["method"]}
+        inner: HTTPScope = {**scope, "method": "GET" if head else scope["method"]}
         inner["state"] = {"request_id": uuid7().hex, "network": network(scope, self.hops)}
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=inner["state"]["request_id"])
@@ -62,8 +71,8 @@ class ResponseMiddleware:
             finally:
                 exchange.finish()
 
-    async def _inside(self, scope: Any, receive: Receive, send: Send) -> None:
-        response: Response[Any]
+    async def _inside(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        response: Response[bytes] | Response[None]
         if reason := self.origins.refusal(scope):
             response = handle_exception(Request(scope), PermissionDeniedException(reason))
         elif (preflight_headers := self.origins.preflight(scope)) is not None:
@@ -77,7 +86,7 @@ class ResponseMiddleware:
 class Exchange:
     """One request and its response."""
 
-    def __init__(self, edge: ResponseMiddleware, scope: Any, send: Send, method: str) -> None:
+    def __init__(self, edge: ResponseMiddleware, scope: HTTPScope, send: Send, method: str) -> None:
         self.edge, self.scope, self._send, self.method = edge, scope, send, method
         self.started = time.perf_counter()
         self.status = 500
@@ -86,7 +95,7 @@ class Exchange:
         """`receive` that records when the client disconnects, so that the error does not count as the
         server's."""
 
-        async def watch() -> Any:
+        async def watch() -> ReceiveMessage:
             message = await receive()
             if message["type"] == "http.disconnect":
                 self.scope["state"]["client_gone"] = True
@@ -103,7 +112,7 @@ class Exchange:
             message["body"] = b""
         await self._send(message)
 
-    def _headers(self, message: Any) -> None:
+    def _headers(self, message: HTTPResponseStartEvent) -> None:
         headers = list(message["headers"])
         present = {name.lower() for name, _ in headers}
         headers += [pair for pair in self.edge.fixed if pair[0] not in present]
@@ -143,15 +152,15 @@ def _text(value: UUID) -> str:
     return str(value)
 
 
-def network(scope: Any, hops: int) -> str:
+def network(scope: HTTPScope, hops: int) -> str:
     """The IP address of the client: the peer, or the address that the trusted proxies report (`hops` is their
     number). A proxy may add its own header after the client's, so all of them are read, in order."""
-    peer = scope["client"][0] if scope.get("client") else ""
+    peer = client[0] if (client := scope.get("client")) else ""
     if not hops:
-        return str(peer)
+        return peer
     lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     forwarded = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
-    return forwarded[-hops] if len(forwarded) >= hops else str(peer)
+    return forwarded[-hops] if len(forwarded) >= hops else peer
 
 
 def client_of(address: str) -> str:

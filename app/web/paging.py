@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,11 +15,25 @@ import msgspec
 
 from app.errors import Invalid
 
+T = TypeVar("T")
 MISPLACED = "The list was sorted differently. Go back to its first page."
 
 
+class Identified(Protocol):
+    """A row of a list that is sorted by id."""
+
+    @property
+    def id(self) -> UUID: ...
+
+
 def neighbor_links(
-    path: str, filters: Mapping[str, str], rows: Sequence[Any], after: object, before: object, *, more: bool
+    path: str,
+    filters: Mapping[str, str],
+    rows: Sequence[Identified],
+    after: object,
+    before: object,
+    *,
+    more: bool,
 ) -> tuple[str, str]:
     """The URLs of the next and the previous page, "" for none. `rows` is this page, newest first; `more` says
     whether there are more rows in the direction of `before` or, without it, of `after`."""
@@ -40,15 +54,15 @@ def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def write_cursor(sort_value: Any, row_id: UUID) -> str:
+def write_cursor(sort_value: str | datetime, row_id: UUID) -> str:
     """The position of a row in a sorted list, for `after` and `before`."""
     return base64.urlsafe_b64encode(msgspec.json.encode([sort_value, row_id])).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, kind: type, parameter: str) -> tuple[Any, UUID]:
+def read_cursor(cursor: str, kind: type[T], parameter: str) -> tuple[T, UUID]:
     """The sort value, as `kind` (str or datetime), and the row id that `write_cursor` packed. Raises
     `Invalid` for `parameter`."""
-    expected: Any = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type built at run time
+    expected: type[tuple[T, UUID]] = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type built at run time
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         value, row_id = msgspec.json.decode(raw, type=expected)

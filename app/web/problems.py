@@ -4,7 +4,6 @@ import socket
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
 
 import msgspec
 from advanced_alchemy.exceptions import NotFoundError, RepositoryError
@@ -63,7 +62,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str = ""
     request_id: str = ""
     errors: dict[str, str] = {}
-    current: Any = None
+    current: object = None
     instance: str = ""
     type: str = "about:blank"
     headers: msgspec.UnsetType | dict[str, str] = msgspec.UNSET
@@ -82,9 +81,17 @@ def problem_of(error: Exception) -> Problem:
     return problem
 
 
-def _problem(status: int, detail: str, **more: Any) -> Problem:
+def _problem(
+    status: int,
+    detail: str,
+    *,
+    errors: dict[str, str] | None = None,
+    current: object = None,
+    headers: msgspec.UnsetType | dict[str, str] = msgspec.UNSET,
+) -> Problem:
     code = CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
-    return Problem(title=code.replace("_", " ").capitalize(), status=status, detail=detail, code=code, **more)
+    title = code.replace("_", " ").capitalize()
+    return Problem(title, status, detail, code, errors=errors or {}, current=current, headers=headers)
 
 
 def _app_error(error: Exception) -> Problem | None:

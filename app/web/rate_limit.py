@@ -7,7 +7,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import structlog
@@ -81,7 +80,7 @@ class Limiter:
     """Allows `limit` calls per `window` seconds for each key, in bursts or spread out."""
 
     def __init__(
-        self, redis: Any, name: str, limit: int, window: float, breaker: RedisBreaker | None = None
+        self, redis: Redis | None, name: str, limit: int, window: float, breaker: RedisBreaker | None = None
     ) -> None:
         self.redis = redis
         self.name, self.limit, self.window = name, limit, window
@@ -130,7 +129,7 @@ class Limiter:
         return fields if verdict.allowed else {**fields, "Retry-After": str(verdict.retry_after)}
 
 
-def open_redis(url: str) -> Any:
+def open_redis(url: str) -> Redis:
     """A client with a few connections that waits a tenth of a second and does not retry."""
     pool = BlockingConnectionPool.from_url(
         url,

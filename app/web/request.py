@@ -4,7 +4,7 @@ Litestar calls `json` for the `data` of a handler; a handler that needs somethin
 of a body passes the limits of its route (`body_limits`) before anything is decoded."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 from litestar import Request as LitestarRequest
@@ -17,6 +17,7 @@ from app.web import body_limits, content_negotiation, forms
 from app.web.body_limits import TooLarge, limits_of, longest, oversized
 from app.work import Principal
 
+T = TypeVar("T")
 EMPTY_BODY = b"{}"
 PARTS_REFUSED = "Request Entity Too Large"  # Litestar's 400 for too many parts, or too much before one
 
@@ -96,12 +97,12 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             body_limits.check_json(body, limits_of(self.route_handler))
         return body
 
-    async def json(self) -> Any:
-        """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for invalid JSON."""
-        field = self.route_handler.parsed_fn_signature.parameters.get("data")
-        return await self.read(Any if field is None else field.annotation)
+    async def json(self) -> msgspec.Struct:
+        """The body as the struct of the handler's `data`. Raises `Invalid`, or 400 for invalid JSON."""
+        struct: type[msgspec.Struct] = self.route_handler.parsed_fn_signature.parameters["data"].annotation
+        return await self.read(struct)
 
-    async def read(self, kind: Any) -> Any:
+    async def read(self, kind: type[T]) -> T:
         """The body as `kind`. Raises `Invalid`, or 400 for invalid JSON."""
         if self.content_type[0] in content_negotiation.FORMS:
             return forms.read_form(await self.form(), kind)
@@ -110,13 +111,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ClientException(f"The body isn't valid JSON: {error}") from error
 
-    def typed(self) -> dict[str, Any]:
+    def typed(self) -> dict[str, str | list[str]]:
         """The typed texts of the form, to show them again; empty when no form was read."""
         form = self._connection_state.form
-        return forms.typed_values(self._form_dict(form)) if isinstance(form, dict) else {}
-
-    @staticmethod
-    def _form_dict(form: dict[str, Any]) -> Any:
-        from litestar.datastructures.multi_dicts import FormMultiDict
-
-        return FormMultiDict.from_form_data(form)
+        return forms.typed_values(FormMultiDict.from_form_data(form)) if isinstance(form, dict) else {}

@@ -2,8 +2,6 @@
 
 `prepare` is the entry point. It refuses with 406, 413, 415, 409 or 422."""
 
-from typing import Any
-
 import msgspec
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -11,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from app.errors import Conflict, Invalid
 from app.web import content_negotiation
 from app.web.body_limits import longest, oversized
+from app.web.form_decoder import FieldValue
 from app.web.request import Request
 from app.web.responses import offers
 
@@ -82,7 +81,7 @@ def _refuse_query(request: Request) -> None:
         raise Invalid(dict.fromkeys(unknown, "This URL takes no such parameter. Send it in the body."))
 
 
-def _same_account(request: Request, account: Any) -> None:
+def _same_account(request: Request, account: FieldValue | None) -> None:
     me = request.principal
     if me is not None and account and str(account) != str(me.account_id):
         raise Conflict(

@@ -9,14 +9,17 @@ and body, for callers that are other systems.
 A request passes `request_checks.prepare`, the handler reads it through `Request`, and the result leaves as
 `Shaped` or, after a change, as `Saved`."""
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
-from litestar import Response
+from litestar import Litestar, Response
+from litestar.background_tasks import BackgroundTask, BackgroundTasks
 from litestar.datastructures import Cookie
 from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import ResponseCookies, ResponseHeaders, TypeEncodersMap
 
 from app.web import content_negotiation
 from app.web.disclosure import may_read
@@ -24,6 +27,29 @@ from app.web.request import Request
 
 T = TypeVar("T")
 CREATED, OK, SEE_OTHER = 201, 200, 303
+
+
+class ResponseOptions(TypedDict, total=False):
+    """The options of every Litestar response."""
+
+    background: BackgroundTask | BackgroundTasks | None
+    cookies: "ResponseCookies | None"
+    headers: "ResponseHeaders | None"
+    media_type: MediaType | str | None
+    status_code: int | None
+
+
+class RouteOptions(TypedDict, total=False):
+    """What Litestar passes to a response from the route that returned it."""
+
+    background: BackgroundTask | BackgroundTasks | None
+    cookies: Iterable[Cookie] | None
+    encoded_headers: Iterable[tuple[bytes, bytes]] | None
+    headers: dict[str, str] | None
+    is_head_response: bool
+    media_type: MediaType | str | None
+    status_code: int | None
+    type_encoders: "TypeEncodersMap | None"
 
 
 def offers(handler: HTTPRouteHandler) -> tuple[str, ...]:
@@ -45,12 +71,16 @@ class Shaped(Response[T], Generic[T]):
     """Returned data in the format that the client asked for. Litestar wraps every plain return value in it; a
     handler returns one itself to choose other templates or headers than the route's."""
 
-    def __init__(self, content: T, *, page: str = "", fragment: str = "", **options: Any) -> None:
+    def __init__(
+        self, content: T, *, page: str = "", fragment: str = "", **options: Unpack[ResponseOptions]
+    ) -> None:
         super().__init__(content, **options)
         self.page = page
         self.fragment = fragment
 
-    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+    def to_asgi_response(  # type: ignore[override]  # -- the app's own request class
+        self, app: Litestar | None, request: Request, **options: Unpack[RouteOptions]
+    ) -> ASGIResponse:
         if self.content is not None and not may_read(request, self.content):
             self._withhold()
         template = self.template(request)
@@ -91,7 +121,7 @@ class Saved(Shaped[T], Generic[T]):
         note: str = "",
         undo: str = "",
         push: bool = True,
-        **options: Any,
+        **options: Unpack[ResponseOptions],
     ) -> None:
         super().__init__(content, **options)
         self.see = see
@@ -100,7 +130,9 @@ class Saved(Shaped[T], Generic[T]):
         self.undo = undo
         self.push = push
 
-    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+    def to_asgi_response(  # type: ignore[override]  # -- the app's own request class
+        self, app: Litestar | None, request: Request, **options: Unpack[RouteOptions]
+    ) -> ASGIResponse:
         readable = may_read(request, self.content)
         if request.wants_html:
             self._as_html(request, readable=readable)
@@ -130,7 +162,7 @@ class Saved(Shaped[T], Generic[T]):
             value = quote(self.note) + (f"|{quote(self.undo)}" if self.undo else "")
             self.set_cookie(Cookie(key="note", value=value, max_age=60, httponly=True, samesite="lax"))
 
-    def _as_json(self, options: dict[str, Any], *, readable: bool) -> None:
+    def _as_json(self, options: RouteOptions, *, readable: bool) -> None:
         defaults_to_created = options.get("status_code") == CREATED if self.created is None else self.created
         created = self.content is not None and defaults_to_created
         if self.content is None or not (readable or created):
@@ -142,10 +174,10 @@ class Saved(Shaped[T], Generic[T]):
             self.headers["Location"] = self.see
 
 
-def pick(fragment: Any, request: Request) -> str:
+def pick(fragment: str | Mapping[str, str], request: Request) -> str:
     """The fragment of a route: one template, or one for each id of htmx's target, with "" for other
     targets."""
     if isinstance(fragment, str):
         return fragment
     target = content_negotiation.header(request.scope, b"hx-target").rpartition("#")[2]
-    return str(fragment.get(target, fragment.get("", "")))
+    return fragment.get(target, fragment.get("", ""))

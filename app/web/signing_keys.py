@@ -9,7 +9,6 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import (
@@ -54,7 +53,7 @@ class KeyRing:
             self._look(now=time.monotonic() - self._read_at > 1)
         return self.public.get(kid)
 
-    def jwks(self) -> dict[str, Any]:
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys as a JSON Web Key Set."""
         self.signing()
         return {"keys": [jwk(kid, key) for kid, key in self.public.items()]}
@@ -113,7 +112,7 @@ def load_private_key(text: str) -> RSAPrivateKey:
     return key
 
 
-def jwk(kid: str, key: RSAPublicKey) -> dict[str, Any]:
+def jwk(kid: str, key: RSAPublicKey) -> dict[str, str]:
     """One public key as a JSON Web Key."""
     return {**_numbers(key), "kid": kid, "use": "sig", "alg": "RS256"}
 

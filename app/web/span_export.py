@@ -1,11 +1,11 @@
 """Exports spans without secrets. `app.web.tracing` imports it only when tracing is on."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace.status import Status
+from opentelemetry.util.types import Attributes, AttributeValue
 
 from app.redaction import redact, redact_value
 
@@ -47,5 +47,5 @@ def redact_span(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+def _attributes(attributes: Attributes) -> dict[str, AttributeValue]:
     return {name: redact_value(value, name) for name, value in (attributes or {}).items()}

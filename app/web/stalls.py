@@ -7,7 +7,7 @@ because it would be unknown whether they were saved.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeVar
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Unavailable
 
+T = TypeVar("T")
 WAIT_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 READS = frozenset({"GET", "HEAD"})
@@ -86,6 +87,6 @@ class AbortStalledReads(ASGIMiddleware):
             answer.cancel()
 
 
-def _ignore_outcome(future: asyncio.Future[Any]) -> None:
+def _ignore_outcome(future: asyncio.Future[T]) -> None:
     if not future.cancelled():
         future.exception()

@@ -2,9 +2,11 @@
 member. `Templates.render` is the entry point."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote, urlencode
+from uuid import UUID
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,6 +21,7 @@ from app.web.request import Request
 from app.web.static import Assets
 
 RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")
+QueryValue: TypeAlias = str | int | UUID | list[str] | tuple[str, ...] | None
 ROOT = Path(__file__).resolve().parents[2] / "templates"
 
 
@@ -51,7 +54,7 @@ class Templates:
     def exists(self, name: str) -> bool:
         return name in self.environment.loader.list_templates() if self.environment.loader else False
 
-    def render(self, name: str, request: Request, *, page: Any = None, form: Form | None = None) -> bytes:
+    def render(self, name: str, request: Request, *, page: object = None, form: Form | None = None) -> bytes:
         """Renders a template with `page` and the common names: `me`, `nav`, `path`, `query`, `form`, `note`,
         `note_undo`, `request_id`, `partial`."""
         scope, me = request.scope, request.principal
@@ -101,7 +104,7 @@ def undo_of(undo_url: str) -> Undo | None:
     return Undo(path, dict(parse_qsl(query))) if RESTORATION.fullmatch(path) else None
 
 
-def url(path: str, query: str = "", **changes: Any) -> str:
+def url(path: str, query: str = "", **changes: QueryValue) -> str:
     """`path` with a changed query string; None removes a parameter."""
     unchanged = [
         (key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes
@@ -115,7 +118,7 @@ def url(path: str, query: str = "", **changes: Any) -> str:
     return f"{path}?{urlencode(unchanged + added)}" if unchanged or added else path
 
 
-FILTERS: dict[str, Any] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "ago": formatting.ago,
     "stamp": formatting.stamp,
     "iso": formatting.iso,

@@ -5,8 +5,8 @@ Every span is exported through `RedactingExporter`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from litestar.types import HTTPScope
 from opentelemetry import trace
 
 TRACER = trace.get_tracer("switchyard.web")
@@ -31,7 +31,7 @@ def start_tracing(endpoint: str, service: str = "switchyard-web") -> None:
 
 
 @contextmanager
-def span(scope: Any) -> Iterator[None]:
+def span(scope: HTTPScope) -> Iterator[None]:
     """A server span for a request, named after its route; it contains no query string and no body."""
     with TRACER.start_as_current_span(scope["method"], kind=trace.SpanKind.SERVER) as current:
         try:

@@ -4,12 +4,11 @@ point."""
 import re
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
 
 import msgspec
 from msgspec import inspect
 
-from app.web.form_decoder import bare, inspected
+from app.web.form_decoder import DecodedValue, TypeHint, bare, inspected
 
 MOST_ERRORS = 20  # in one response
 NO_FIELD = "There is no such field. Remove it."
@@ -44,7 +43,7 @@ RULES: tuple[tuple[str, str], ...] = (
 )
 
 
-def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
+def field_errors(raw: DecodedValue, kind: TypeHint, *, strict: bool, whole: str = "") -> dict[str, str]:
     """The invalid fields of `raw` as a `kind`: field name to message; "" is the whole body. It stops soon
     after `MOST_ERRORS` fields. `whole` is msgspec's own message, for errors of the struct as a whole."""
     errors: dict[str, str] = {}
@@ -55,7 +54,7 @@ def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[
     return errors
 
 
-def sentence(message: str, kind: Any = None) -> str:
+def sentence(message: str, kind: TypeHint | None = None) -> str:
     """A msgspec message as a sentence for the sender; for a type with fixed choices it lists them."""
     options = allowed_values(kind) if kind is not None else []
     if message.startswith("Invalid enum value") or (options and "got" in message):
@@ -66,7 +65,7 @@ def sentence(message: str, kind: Any = None) -> str:
     return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
-def allowed_values(kind: Any) -> list[str]:
+def allowed_values(kind: TypeHint | inspect.Type) -> list[str]:
     """The allowed values of an enum or a Literal; empty for other types."""
     described = bare(kind) if isinstance(kind, inspect.Type) else inspected(kind)
     if isinstance(described, inspect.EnumType):
@@ -78,7 +77,7 @@ def allowed_values(kind: Any) -> list[str]:
     return []
 
 
-def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
+def _collect(raw: DecodedValue, kind: TypeHint, path: str, strict: bool, errors: dict[str, str]) -> None:
     struct, row = _struct_for(kind, raw), _item_struct(kind)
     if row is not None and isinstance(raw, list) and raw:
         for number, item in enumerate(raw):
@@ -94,7 +93,11 @@ def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str
 
 
 def _collect_fields(
-    raw: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, strict: bool, errors: dict[str, str]
+    raw: Mapping[str, DecodedValue],
+    struct: type[msgspec.Struct],
+    prefix: str,
+    strict: bool,
+    errors: dict[str, str],
 ) -> None:
     fields = msgspec.structs.fields(struct)
     for field in fields:
@@ -111,7 +114,9 @@ def _collect_fields(
             errors[prefix + str(name)] = NO_FIELD
 
 
-def _collect_value(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
+def _collect_value(
+    raw: DecodedValue, kind: TypeHint, path: str, strict: bool, errors: dict[str, str]
+) -> None:
     try:
         msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -120,7 +125,7 @@ def _collect_value(raw: Any, kind: Any, path: str, strict: bool, errors: dict[st
         errors[name] = _own_message(kind) or sentence(message, kind)
 
 
-def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
+def _struct_for(kind: TypeHint, raw: DecodedValue) -> type[msgspec.Struct] | None:
     """The struct of a type: the type itself, the one in an optional, or the one of a tagged union that `raw`
     selects."""
     described = inspected(kind)
@@ -132,10 +137,10 @@ def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
         return structs[0].cls
     if not isinstance(raw, Mapping):
         return None
-    return next((option.cls for option in structs if raw.get(option.tag_field) == option.tag), None)
+    return next((option.cls for option in structs if raw.get(str(option.tag_field)) == option.tag), None)
 
 
-def _item_struct(kind: Any) -> type[msgspec.Struct] | None:
+def _item_struct(kind: TypeHint) -> type[msgspec.Struct] | None:
     """The struct of the items of a list, or of an optional list; None for any other type."""
     described = inspected(kind)
     options = described.types if isinstance(described, inspect.UnionType) else (described,)
@@ -151,7 +156,7 @@ def _split_location(message: str) -> tuple[str, str]:
     return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", steps).strip("."), text
 
 
-def _own_message(kind: Any) -> str:
+def _own_message(kind: TypeHint) -> str:
     """The message that a type brings along: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`; "" for
     none."""
     described = inspect.type_info(kind)

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 from litestar import Controller, Litestar, Response, get, post
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.credentials import digest
@@ -22,7 +21,7 @@ from app.permissions import Permission, Role, allowed
 from app.settings import Settings
 from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
-from app.web.errors import handle_exception
+from app.web.errors import EXCEPTION_HANDLERS
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
 from app.web.openapi import SchemaController
@@ -211,7 +210,7 @@ class Kit:
             request_class=Request,
             response_class=Shaped,
             before_request=cast("Any", prepare),
-            exception_handlers={HTTPException: handle_exception, 500: handle_exception},
+            exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,
             middleware=[Authenticate(self.identity), LimitRate(limiter)],
             request_max_body_size=4000,

@@ -15,7 +15,7 @@ from app.contacts.schemas import BulkTagForm, ContactForm
 from app.errors import SwitchyardError
 from app.segments.schemas import SegmentChangeForm
 from app.tasks.schemas import TaskChangeForm
-from app.web.errors import handle_exception
+from app.web.errors import EXCEPTION_HANDLERS
 from app.web.request import Request
 from app.web.request_checks import prepare
 from app.web.responses import Shaped
@@ -52,7 +52,7 @@ def app_of() -> Litestar:
         request_class=Request,
         response_class=Shaped,
         before_request=prepare,  # type: ignore[arg-type]  # -- Litestar knows its own request only
-        exception_handlers={SwitchyardError: handle_exception, 422: handle_exception, 400: handle_exception},
+        exception_handlers=dict.fromkeys((SwitchyardError, 422, 400), EXCEPTION_HANDLERS[500]),
         openapi_config=None,
         logging_config=None,
     )

@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from litestar import Litestar
 from litestar.exceptions import HTTPException
+from litestar.types import HTTPScope
 from msgspec import inspect
 from structlog.testing import capture_logs
 
@@ -237,7 +238,7 @@ async def test_refusal_has_retry_after(world: World) -> None:
 def test_network_is_the_one_the_last_trusted_proxy_saw() -> None:
     """A proxy that adds a header of its own must not be overruled by the one that the client sent."""
     headers = [(b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-for", b"192.0.2.9")]
-    scope = {"client": ("10.0.0.1", 1), "headers": headers}
+    scope = cast("HTTPScope", {"client": ("10.0.0.1", 1), "headers": headers})
     assert [network(scope, hops) for hops in (0, 1, 2, 3)] == ["10.0.0.1", "192.0.2.9", "6.6.6.6", "10.0.0.1"]
 
 

@@ -13,6 +13,7 @@ from app.engine.core.events import MANUAL
 from app.engine.core.version import Version, load_version
 from app.errors import Conflict, Invalid, NotNow
 from app.filters.ast import FilterError
+from app.json_types import JsonObject
 from app.work import Work
 from app.workflows.domain.audience import audience_filter
 from app.workflows.schemas.publication import AudienceView
@@ -65,7 +66,7 @@ async def add_audience_job(work: Work, version: Version) -> UUID | None:
     if version.settings.audience is Audience.FUTURE_ONLY:
         return None
     total = await count_contacts(work.session, await _set(work, version), MOST)
-    args = {"workflow_id": str(version.workflow_id), "number": version.number}
+    args: JsonObject = {"workflow_id": str(version.workflow_id), "number": version.number}
     return work.add_job(QUEUE, TASK, args, total=total)
 
 
