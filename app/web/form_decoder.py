@@ -5,17 +5,18 @@ tree. Decoding walks the tree and the type together, so the time is linear in th
 hidden field `inputs` lists the check boxes and lists of the form: one of these that was not sent is off or
 empty. Without `inputs` it is absent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 from types import UnionType
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
 from litestar.datastructures import UploadFile
 from litestar.exceptions import HTTPException
 from msgspec import inspect
 
+from app.json_types import JsonObject
 from app.web.body_limits import DEPTH, DOCUMENT, check_json
 
 FieldValue: TypeAlias = str | UploadFile
@@ -48,7 +49,15 @@ class FormFields(Protocol):
 
     def keys(self) -> Iterable[str]: ...
 
-    def getall(self, key: str) -> list[FieldValue]: ...
+    def getall(self, key: str) -> Sequence[FieldValue]: ...
+
+
+class TextFields(Protocol):
+    """A parsed form without files."""
+
+    def keys(self) -> Iterable[str]: ...
+
+    def getall(self, key: str) -> Sequence[str]: ...
 
 
 class NameNode:
@@ -59,7 +68,7 @@ class NameNode:
 
     def __init__(self, start: int = 0, *, json: bool = False) -> None:
         self.beneath: dict[str, NameNode] = {}
-        self.values: list[FieldValue] | None = None  # None if nothing was sent under this name
+        self.values: Sequence[FieldValue] | None = None  # None if nothing was sent under this name
         self.name = ""
         self.start = start  # where the part beneath this node begins in a dotted name
         self.read = False  # whether the type has a place for the values
@@ -67,7 +76,7 @@ class NameNode:
         self.json = json  # whether an object or a list may be sent here as JSON
         self.wrong = ""  # why the JSON sent here is refused
 
-    def take(self) -> list[FieldValue]:
+    def take(self) -> Sequence[FieldValue]:
         """The values sent under this name; marks them as read."""
         self.read = True
         return self.values or []
@@ -117,11 +126,11 @@ class DecodedForm(NamedTuple):
     wrong: dict[str, str]
 
 
-def decode_form(fields: FormFields, kind: TypeHint) -> dict[str, DecodedValue]:
+def decode_form(fields: TextFields, kind: TypeHint) -> JsonObject:
     """Decodes a form to show it again; unread names and JSON within the form are dropped. `a.b=1` nests,
     repeated names make lists, `rows.0.x=1` lists of objects. An empty input is absent, None if the field can
     be None, or "" in an edit, where absent would mean unchanged."""
-    return _object(inspected(kind), tree(fields))
+    return cast("JsonObject", _object(inspected(kind), tree(fields)))  # texts decode to no files
 
 
 def decode_form_strictly(fields: FormFields, kind: TypeHint) -> DecodedForm:

@@ -72,8 +72,8 @@ class StepChoice(msgspec.Struct, frozen=True):
 
 
 class MovedEnrollment(msgspec.Struct, frozen=True):
-    """Where an enrollment goes. `goes_on`: its visit continues and waits until `wait_until`; otherwise the step
-    starts again."""
+    """Where an enrollment goes. `goes_on`: its visit continues and waits until `wait_until`; otherwise the
+    step starts again."""
 
     id: UUID
     step_key: str | None

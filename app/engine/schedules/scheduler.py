@@ -12,6 +12,7 @@ from app.engine.core.events import TASK_OVERDUE
 from app.engine.core.timing.occurrences import DueOccurrences, due_occurrences
 from app.engine.matching.segment_membership import RETRY_AFTER_ERROR, compare_due_segment
 from app.engine.schedules.trigger_schedules import timed_triggers
+from app.json_types import JsonObject
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
@@ -105,7 +106,7 @@ async def _fire(work: Work, schedule: ClaimedSchedule) -> None:
         occurrences = due_occurrences(trigger, last_at, work.now, zone)
         last_at, next_at = occurrences.last_at, occurrences.next_at or NEVER
         for place, moment in enumerate(occurrences.run):
-            args = {
+            args: JsonObject = {
                 "workflow_id": str(workflow_id),
                 "version": schedule.version,
                 "trigger": trigger_key,

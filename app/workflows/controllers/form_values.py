@@ -99,13 +99,13 @@ def config_values(config: StepConfig | Trigger, lookup: BuilderNames) -> Values:
 class _Typed:
     """The texts of a form that was sent, as `decode_form` reads them."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: dict[str, str | list[str]]) -> None:
         self.values = values
 
     def keys(self) -> Iterable[str]:
         return self.values.keys()
 
-    def getall(self, key: str) -> list[Json]:
+    def getall(self, key: str) -> list[str]:
         value = self.values[key]
         return value if isinstance(value, list) else [value]
 
