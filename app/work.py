@@ -22,7 +22,6 @@ from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
 from db.queries.name_lookup import NameLookup
-from db.queries.overview import OverviewTotals
 from db.repositories.accounts import AccountRepository
 from db.repositories.approvals import ApprovalRepository
 from db.repositories.audit_log import AuditRepository
@@ -225,10 +224,6 @@ class Work:
     @cached_property
     def naming(self) -> NameLookup:
         return NameLookup(self.session)
-
-    @cached_property
-    def home(self) -> OverviewTotals:
-        return OverviewTotals(self.session)
 
     @cached_property
     def contacts(self) -> ContactRepository:

@@ -12,7 +12,7 @@ from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
 from app.filters.references import Use, still_used_message
 from app.work import Work
-from db.queries.references import ReferenceQueries
+from db.queries.references import find_uses, find_uses_of_options, lock_for_deletion
 
 SHORT_NAME_IN_USE = "Another field already has this short name. Choose another."
 
@@ -87,9 +87,8 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 
 async def _refuse_used_options(work: Work, field: Any, removed: list[str]) -> None:
-    uses = ReferenceQueries(work.session)
-    await uses.lock_for_deletion()
-    used = await uses.of_options(f"custom.{field.id}", removed)
+    await lock_for_deletion(work.session)
+    used = await find_uses_of_options(work.session, f"custom.{field.id}", removed)
     if used:
         what = f"{', '.join(f'“{option}”' for option in removed[:5])} of {field.label}"
         raise Conflict(still_used_message(what, used, "remove it"), current=msgspec.to_builtins(used))
@@ -100,7 +99,7 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts that
     have a value when it differs from `expected`."""
     field = await field_row(work, field_id)
-    await ReferenceQueries(work.session).lock_for_deletion()
+    await lock_for_deletion(work.session)
     used = await users_of(work, field_id)
     if used:
         raise Conflict(
@@ -117,4 +116,4 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
 
 async def users_of(work: Work, field_id: UUID) -> list[Use]:
     """The workflows and segments that use a field."""
-    return await ReferenceQueries(work.session).of("field", f"custom.{field_id}")
+    return await find_uses(work.session, "field", f"custom.{field_id}")

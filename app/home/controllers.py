@@ -1,12 +1,10 @@
 """The Overview, the first page after signing in."""
 
-from typing import Any
-
 from litestar import get
 from litestar.di import NamedDependency
 
-from app.home.pages import failures
-from app.home.schemas import Link, Overview, OverviewTile
+from app.home.pages import failures, tiles
+from app.home.schemas import Link, Overview
 from app.permissions import Permission
 from app.web.guards import may
 from app.work import Work
@@ -32,23 +30,6 @@ LINKS = (
 @get("/", page="home/index.html", guards=[may(Permission.VIEW)], tags=["overview"])
 async def overview(work: NamedDependency[Work]) -> Overview:
     """Totals of the account, and what needs attention."""
-    totals = await work.home.totals()
     links = [link for permission, link in LINKS if work.may(permission)]
     name = work.principal.account_name if work.principal else ""
-    return Overview(name, tiles_of(totals), await failures(work), links, [])
-
-
-def tiles_of(totals: Any) -> list[OverviewTile]:
-    """The totals as tiles."""
-    failed = "none failed" if not totals.failed else f"{totals.failed:,} failed"
-    doubt = "nothing in doubt" if not totals.doubt else f"{totals.doubt:,} in doubt"
-    return [
-        OverviewTile("contacts", "Contacts", totals.contacts, "in this account", "/contacts"),
-        OverviewTile("workflows", "Live workflows", totals.workflows, "published", "/workflows"),
-        OverviewTile(
-            "enrollments", "Active enrollments", totals.enrollments, doubt, "/enrollments", totals.doubt > 0
-        ),
-        OverviewTile(
-            "jobs", "Jobs", totals.jobs, f"waiting or running, {failed}", "/jobs", totals.failed > 0
-        ),
-    ]
+    return Overview(name, await tiles(work), await failures(work), links, [])

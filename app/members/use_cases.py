@@ -21,7 +21,7 @@ from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Work
 from db.auth_lookup import InvitedUser
-from db.queries.references import ReferenceQueries
+from db.queries.references import find_uses, lock_for_deletion
 
 PREFIX = 8
 
@@ -58,7 +58,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; the member's sessions and tokens no longer open this account. Raises as
     `change_role`, and `Conflict` with the list of uses while a workflow or a segment refers to the member."""
     old = await _check_role_change(work, user_id, None)
-    await ReferenceQueries(work.session).lock_for_deletion()
+    await lock_for_deletion(work.session)
     used = await users_of(work, user_id)
     if used:
         name, _ = await work.members.name_of(user_id) or ("This member", "")
@@ -70,7 +70,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
 
 async def users_of(work: Work, user_id: UUID) -> list[Use]:
     """The workflows and segments that refer to a member."""
-    return await ReferenceQueries(work.session).of("user", str(user_id))
+    return await find_uses(work.session, "user", str(user_id))
 
 
 async def _check_role_change(work: Work, user_id: UUID, new: Role | None) -> Role:

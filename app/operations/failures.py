@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from app.contacts.domain import display_name
+from app.contacts.domain import contact_name
 from app.enrollments.pages import MANAGE, titles_of
 from app.operations.labels import FAILURES, title_of
 from app.operations.schemas import Failing
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
-from db.queries.failures import MOST_COUNTED, failure_groups
+from db.queries.failures import MOST_COUNTED, FailureGroup, list_failure_groups
 
 RUN = Permission.RUN_JOBS
 MOST_FAILING = 10
@@ -22,7 +22,7 @@ async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
     """The latest failures of both kinds and their buttons. A failure of several contacts has a link to them
     instead of buttons."""
     jobs = await work.jobs.failing(MOST_FAILING)
-    rows = await failure_groups(work.session, MOST_FAILING)
+    rows = await list_failure_groups(work.session, MOST_FAILING)
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     lines = [(_failed_job(row), _job_buttons(work, row)) for row in jobs]
     lines += [(_group(row, names[row.workflow_id, row.version]), _buttons(work, row)) for row in rows]
@@ -49,11 +49,11 @@ def _failed_job(row: Any) -> Failing:
     )
 
 
-def _group(row: Any, names: Mapping[str, str]) -> Failing:
+def _group(row: FailureGroup, names: Mapping[str, str]) -> Failing:
     step = names.get(row.step_key or "", row.step_key or "before the first step")
     tries = f" · attempt {row.attempts}" if row.attempts else ""
     more = "+" if row.contacts >= MOST_COUNTED else ""
-    name = display_name(row._asdict())
+    name = contact_name(row.first_name, row.last_name, row.email)
     who = name if row.contacts == 1 else f"{row.contacts:,}{more} contacts, {name} last"
     return Failing(
         _id(row),
@@ -70,12 +70,11 @@ def _group(row: Any, names: Mapping[str, str]) -> Failing:
     )
 
 
-def _id(row: Any) -> UUID:
-    subject_id: UUID = row.effect_id or row.enrollment_id
-    return subject_id
+def _id(row: FailureGroup) -> UUID:
+    return row.effect_id or row.enrollment_id
 
 
-def _list_of(row: Any) -> str:
+def _list_of(row: FailureGroup) -> str:
     query = {"status": "failed" if row.state == "failed" else "active", "step": row.step_key or ""}
     filters = {name: value for name, value in query.items() if value}
     return f"/workflows/{row.workflow_id}/enrollments?{urlencode(filters)}"
@@ -85,7 +84,7 @@ def _job_buttons(work: Work, row: Any) -> list[Action]:
     return actions(action(work, f"retry:{row.id}", "Retry", f"/jobs/{row.id}/retry", permission=RUN))
 
 
-def _buttons(work: Work, row: Any) -> list[Action]:
+def _buttons(work: Work, row: FailureGroup) -> list[Action]:
     alone, sends = row.contacts == 1, row.effect_id is not None
     href = f"/effects/{row.effect_id}" if sends else f"/enrollments/{row.enrollment_id}"
     return actions(

@@ -17,7 +17,7 @@ from app.patch import resolve
 from app.segments.domain import clean_name, dependent_segments, group_problem
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
-from db.queries.references import ReferenceQueries
+from db.queries.references import find_uses, lock_for_deletion, lock_for_reference
 from db.queries.segment_members import restart_failed_segments
 from db.repositories.segments import filters_by_id
 from db.repositories.tags import slug_of
@@ -40,7 +40,7 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
 async def create_segment(work: Work, form: SegmentForm) -> UUID:
     """Saves a filter under a name. Raises `Invalid`."""
     name = await _free_name(work, form.name, None)
-    await ReferenceQueries(work.session).lock_for_reference()
+    await lock_for_reference(work.session)
     fields, tags = await work.fields.catalog(), await work.tags.names()
     group = read_conditions(form.f, form.match, fields, tags)
     columns = {
@@ -78,7 +78,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
             columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [segment.name, name]
     if form.f is not UNSET or form.match is not UNSET:
-        await ReferenceQueries(work.session).lock_for_reference()
+        await lock_for_reference(work.session)
         fields, tags = await work.fields.catalog(), await work.tags.names()
         match, items = to_items(filters_by_id([segment])[segment.id])
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
@@ -119,7 +119,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
     row = await work.segments.row(segment_id, lock=True)
     if row is None:
         raise NotFound("segment")
-    await ReferenceQueries(work.session).lock_for_deletion()
+    await lock_for_deletion(work.session)
     used = await users_of(work, segment_id)
     if used:
         raise Conflict(
@@ -133,7 +133,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
 
 async def users_of(work: Work, segment_id: UUID) -> list[Use]:
     """The workflows and segments that use a segment."""
-    return await ReferenceQueries(work.session).of("segment", str(segment_id))
+    return await find_uses(work.session, "segment", str(segment_id))
 
 
 async def _free_name(work: Work, name: str, own: UUID | None) -> str:

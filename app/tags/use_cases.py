@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.references import Use, still_used_message
 from app.work import Work
-from db.queries.references import ReferenceQueries
+from db.queries.references import find_uses, lock_for_deletion
 from db.repositories.tags import slug_of
 
 LONGEST = 60
@@ -70,7 +70,7 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
-    await ReferenceQueries(work.session).lock_for_deletion()
+    await lock_for_deletion(work.session)
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
@@ -84,4 +84,4 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
 
 async def users_of(work: Work, tag_id: UUID) -> list[Use]:
     """The workflows and segments that use a tag."""
-    return await ReferenceQueries(work.session).of("tag", str(tag_id))
+    return await find_uses(work.session, "tag", str(tag_id))

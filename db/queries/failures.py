@@ -1,12 +1,15 @@
 """Current failures, grouped by step and cause: failed enrollments, and effects that wait for a retry or are
 in doubt."""
 
-from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.queries.statements import fetch_all
 from db.repositories.enrollments import SET_INDEX_ONLY
 
 MOST_COUNTED = 1000  # per step and kind of effect: the page polls every two seconds
@@ -28,7 +31,7 @@ def _step_after(workflow: str, condition: str) -> str:
 
 # Reads step by step through the index, so that many failures at one step do not hide those of another. Per
 # step, failures of its latest version come first.
-LIST_FAILURE_GROUPS = text(f"""
+_LIST_FAILURE_GROUPS = text(f"""
 with recursive steps as (
         select w.id as workflow_id, {_step_after("w.id", "x.step_key is not null")} as step_key
           from workflows w where w.account_id = current_account()
@@ -78,7 +81,8 @@ with recursive steps as (
                (array_agg(enrollment_id order by at desc))[1] as enrollment_id,
                (array_agg(effect_id order by at desc))[1] as effect_id
           from each group by state, what, workflow_id, step_key, cause)
-select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
+select g.state, g.what, g.workflow_id, g.step_key, g.version, g.contacts, g.attempts, g.next_at, g.at,
+       g.error, g.contact_id, g.enrollment_id, g.effect_id, w.name as workflow_name, c.first_name, c.last_name, c.email
   from grouped g
   join workflows w on w.account_id = current_account() and w.id = g.workflow_id
   join contacts c on c.account_id = current_account() and c.id = g.contact_id
@@ -86,10 +90,34 @@ select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
 """)  # noqa: S608 -- constants
 
 
-async def failure_groups(session: AsyncSession, groups: int) -> Sequence[Any]:
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Contacts whose enrollments failed, or whose effects wait for a retry or are in doubt, at one step for
+    one cause. `contacts` is how many; the fields after `at` are of the latest. `what` is the kind of the
+    effect, or step; `attempts` is 0 or None without one."""
+
+    state: Literal["failed", "retry", "unknown"]
+    what: Literal["step", "email", "sms", "chat", "webhook"]
+    workflow_id: UUID
+    step_key: str | None
+    version: int
+    contacts: int
+    attempts: int | None
+    next_at: datetime | None
+    at: datetime
+    error: str | None
+    contact_id: UUID
+    enrollment_id: UUID
+    effect_id: UUID | None
+    workflow_name: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+
+
+async def list_failure_groups(session: AsyncSession, groups: int) -> list[FailureGroup]:
     """The latest groups, each counted up to MOST_COUNTED. Plans without an index are turned off for the
     query."""
     await session.execute(SET_INDEX_ONLY, {"others": "off"})
-    rows = (await session.execute(LIST_FAILURE_GROUPS, {"most": MOST_COUNTED, "groups": groups})).all()
+    rows = await fetch_all(session, FailureGroup, _LIST_FAILURE_GROUPS, most=MOST_COUNTED, groups=groups)
     await session.execute(SET_INDEX_ONLY, {"others": "on"})
     return rows

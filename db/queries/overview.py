@@ -1,40 +1,42 @@
 """Totals for the overview, each a bounded read."""
 
-from typing import Any
-from uuid import UUID
-
-from sqlalchemy import ColumnElement, Label, func, literal, select
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Contact, Effect, Enrollment, Job, Workflow
+from db.queries.statements import fetch_one
 
 COUNT_LIMIT = 100_000
 
 
-class OverviewTotals:
-    """Totals on the overview page of the session's account."""
+def _count(table: str, condition: str) -> str:
+    """How many rows of the account, counted up to COUNT_LIMIT."""
+    return f"""(select count(*) from (select from {table}
+         where account_id = current_account() and {condition} limit {COUNT_LIMIT}) x)"""  # noqa: S608 -- constants
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
-        self.account_id: UUID = session.info["account_id"]
 
-    async def totals(self) -> Any:
-        """contacts, workflows, enrollments, jobs, failed, doubt: how many, counted up to 100,000."""
-        columns = (
-            self._count("contacts", Contact, Contact.deleted_at.is_(None)),
-            self._count("workflows", Workflow, Workflow.status == "active"),
-            self._count("enrollments", Enrollment, Enrollment.ended_at.is_(None)),
-            self._count("jobs", Job, Job.status.in_(("queued", "running"))),
-            self._count("failed", Job, Job.status == "failed"),
-            self._count("doubt", Effect, Effect.status == "unknown"),
-        )
-        return (await self.session.execute(select(*columns))).one()
+_COUNT_TOTALS = text(f"""
+select {_count("contacts", "deleted_at is null")} as contacts,
+       {_count("workflows", "status = 'active'")} as workflows,
+       {_count("enrollments", "ended_at is null")} as enrollments,
+       {_count("jobs", "status in ('queued', 'running')")} as jobs,
+       {_count("jobs", "status = 'failed'")} as failed,
+       {_count("effects", "status = 'unknown'")} as doubt
+""")
 
-    def _count(self, name: str, model: Any, condition: ColumnElement[bool]) -> Label[Any]:
-        rows = (
-            select(literal(1))
-            .where(model.account_id == self.account_id, condition)
-            .limit(COUNT_LIMIT)
-            .subquery()
-        )
-        return select(func.count()).select_from(rows).scalar_subquery().label(name)
+
+class AccountTotals(msgspec.Struct, frozen=True):
+    """How many contacts, live workflows, active enrollments, unfinished and failed jobs, and effects in
+    doubt; each counted up to COUNT_LIMIT."""
+
+    contacts: int
+    workflows: int
+    enrollments: int
+    jobs: int
+    failed: int
+    doubt: int
+
+
+async def count_totals(session: AsyncSession) -> AccountTotals:
+    """The totals of the session's account."""
+    return await fetch_one(session, AccountTotals, _COUNT_TOTALS) or AccountTotals(0, 0, 0, 0, 0, 0)

@@ -23,7 +23,7 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import window
-from db.queries.references import ReferenceQueries
+from db.queries.references import lock_for_reference
 
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
 NOTHING_TO_UNDO = -1  # as `undo_to` of a revision
@@ -73,7 +73,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
 async def open_draft(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     """The locked workflow and its draft. The names that the draft may refer to are locked until the edit is
     stored. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
-    await ReferenceQueries(work.session).lock_for_reference()
+    await lock_for_reference(work.session)
     header = await header_of(work, workflow_id, lock=True)
     draft = await work.workflows.draft(header)
     if rev != header.rev:
