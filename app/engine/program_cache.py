@@ -3,12 +3,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.version import CompileError, Program, compile_version, load_version
@@ -17,20 +17,26 @@ from app.filters.ast import Op, Predicate
 from app.filters.evaluate import Match, compile_filter
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
+from app.json_types import JsonObject
 from app.work import Work
-from db.queries.batch_session import (
-    CONTACT_COLUMNS,
-    LOCK_CONTACTS,
-    READ_ACCOUNT,
-    READ_CONTACT_TAGS,
-    READ_CONTACTS,
-    READ_CUSTOM_FIELDS,
-    READ_DELETED_CONTACTS,
-    READ_LIVE_WORKFLOWS,
-    READ_VERSION_DOCUMENTS,
-    BatchSession,
+from db.queries.contact_batches import (
+    StoredContact,
+    lock_contacts,
+    read_contact_tags,
+    read_contacts,
+    read_deleted_contacts,
 )
-from db.repositories.segments import SELECT_SEGMENT_FILTERS, filters_by_id
+from db.queries.programs import (
+    AccountSettings,
+    SegmentFilter,
+    StoredField,
+    read_account,
+    read_custom_fields,
+    read_live_workflows,
+    read_segment_filters,
+    read_version_documents,
+)
+from db.repositories.segments import filters_by_id
 
 log = structlog.get_logger(__name__)
 MOST_ACCOUNTS = 5000
@@ -48,9 +54,10 @@ class WatchedSegment(msgspec.Struct, frozen=True):
 
 class _CachedAccount(msgspec.Struct):
     """What a process caches of one account. Valid as long as its custom fields and its segments' filters are
-    the same (`rows`)."""
+    the same."""
 
-    rows: Sequence[Any]
+    custom: list[StoredField]
+    segments: list[SegmentFilter]
     fields: Fields
     programs: dict[Version, Program | CompileError] = {}
     index_of: tuple[Version, ...] = ()
@@ -73,40 +80,35 @@ class AccountContext:
     `now`."""
 
     def __init__(
-        self, db: BatchSession, cached: _CachedAccount, name: str, zone: str, region: str, now: datetime
+        self, session: AsyncSession, cached: _CachedAccount, settings: AccountSettings, now: datetime
     ) -> None:
-        self.db, self.cached, self.name, self.now = db, cached, name, now
-        self.zone, self.region = ZoneInfo(zone), region
+        self.session, self.cached, self.now = session, cached, now
+        self.name, self.region = settings.name, settings.default_region
+        self.zone = ZoneInfo(settings.time_zone)
         self._live: LiveWorkflows | None = None
 
     @classmethod
     async def of(cls, work: Work) -> "AccountContext":
-        db = BatchSession(work.session)
-        name, zone, region = (await db.all(READ_ACCOUNT))[0]
-        custom, segments = await db.all(READ_CUSTOM_FIELDS), await db.all(SELECT_SEGMENT_FILTERS)
-        rows = [*custom, *segments]
+        session = work.session
+        settings = await read_account(session)
+        custom, segments = await read_custom_fields(session), await read_segment_filters(session)
         cached = _accounts.get(work.account_id)
-        if cached is None or cached.rows != rows:
+        if cached is None or cached.custom != custom or cached.segments != segments:
             if len(_accounts) > MOST_ACCOUNTS:
                 _accounts.clear()
             fields = field_catalog(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
                 AccountNames(filters=filters_by_id(segments)),
             )
-            cached = _accounts[work.account_id] = _CachedAccount(rows, fields)
-        return cls(db, cached, name, zone, region, work.now)
+            cached = _accounts[work.account_id] = _CachedAccount(custom, segments, fields)
+        return cls(session, cached, settings, work.now)
 
     async def programs(self, versions: Iterable[Version]) -> Programs:
         """Each version compiled, or the error that says why it cannot run."""
         programs = self.cached.programs
         missing = [version for version in set(versions) if version not in programs]
         if missing:
-            rows = await self.db.all(
-                READ_VERSION_DOCUMENTS,
-                workflows=[item[0] for item in missing],
-                numbers=[item[1] for item in missing],
-            )
-            for row in rows:
+            for row in await read_version_documents(self.session, missing):
                 programs[row.workflow_id, row.number] = _compile_document(row.document, self.cached.fields)
         return programs
 
@@ -117,7 +119,7 @@ class AccountContext:
         return self._live
 
     async def _read_live(self) -> LiveWorkflows:
-        rows = await self.db.all(READ_LIVE_WORKFLOWS)
+        rows = await read_live_workflows(self.session)
         versions = tuple((row.id, row.live_version) for row in rows)
         if self.cached.index is None or self.cached.index_of != versions:
             programs = await self.programs(versions)
@@ -143,28 +145,27 @@ class AccountContext:
         free = [contact for contact in set(contacts) if contact not in locked]
         return await self._facts(
             [
-                *(await self.db.all(LOCK_CONTACTS, ids=sorted(locked)) if locked else ()),
-                *(await self.db.all(READ_CONTACTS, ids=free) if free else ()),
+                *(await lock_contacts(self.session, locked) if locked else ()),
+                *(await read_contacts(self.session, free) if free else ()),
             ]
         )
 
     async def deleted_facts(self, contacts: Iterable[UUID]) -> dict[UUID, Facts]:
         """Facts of deleted contacts, as they were."""
-        return await self._facts(await self.db.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
+        return await self._facts(await read_deleted_contacts(self.session, contacts))
 
-    async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
-        row_of = {row[0]: row for row in rows}
-        tags = {contact: set(ids) for contact, ids in await self.db.all(READ_CONTACT_TAGS, ids=list(row_of))}
+    async def _facts(self, contacts: Sequence[StoredContact]) -> dict[UUID, Facts]:
+        tags = await read_contact_tags(self.session, [contact.id for contact in contacts])
         return {
-            contact: Facts(
-                contact_values(dict(zip(CONTACT_COLUMNS, row[1:-1], strict=True)), row[-1]),
-                tags.get(contact, set()),
+            contact.id: Facts(
+                contact_values(contact.columns, contact.custom),
+                tags.get(contact.id, set()),
                 self.zone,
-                contact,
+                contact.id,
                 self.name,
                 region=self.region,
             )
-            for contact, row in row_of.items()
+            for contact in contacts
         }
 
 
@@ -181,7 +182,7 @@ def _compile_segment(segment: UUID, fields: Fields) -> WatchedSegment | None:
         return None
 
 
-def _compile_document(document: Any, fields: Fields) -> Program | CompileError:
+def _compile_document(document: JsonObject, fields: Fields) -> Program | CompileError:
     try:
         return compile_version(load_version(document), fields)
     except CompileError as error:

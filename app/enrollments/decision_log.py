@@ -1,7 +1,6 @@
 """Why a contact did or did not enter a workflow. `why_page` lists the contact's events with the stored
 decisions. For an event that left no decision it computes today's answer and marks it as such."""
 
-from typing import Any
 from uuid import UUID
 
 from app.contacts.domain import contact_name
@@ -19,9 +18,8 @@ from app.enrollments.schemas import FilterOption, WhyLine, WhyPage
 from app.errors import NotFound
 from app.web.paging import neighbor_links
 from app.work import Work
-from db.queries.batch_session import BatchSession
 from db.queries.contact_pages import find_contact
-from db.queries.event_matching import LATEST_EVENT_DECISIONS, NEWER_EVENT_DECISIONS, OLDER_EVENT_DECISIONS
+from db.queries.event_decisions import EventAndDecision, read_events_and_decisions
 
 MOST = 50
 NOT_ASKED = "No trigger of this workflow starts on this event."
@@ -73,7 +71,7 @@ async def why_page(
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
     account = await AccountContext.of(work)
-    rows, more = await _page_of_events(account.db, workflow_id, contact_id, after, before)
+    rows, more = await _page_of_events(work, workflow_id, contact_id, after, before)
     programs = await account.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
     program = programs.get((workflow_id, workflow.live_version))
     now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
@@ -88,18 +86,12 @@ async def why_page(
 
 
 async def _page_of_events(
-    db: BatchSession, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
-) -> tuple[list[Any], bool]:
+    work: Work, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+) -> tuple[list[EventAndDecision], bool]:
     """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
     more in that direction."""
-    parameters = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
-    if before is not None:
-        rows = await db.all(NEWER_EVENT_DECISIONS, edge=before, **parameters)
-    elif after is not None:
-        rows = await db.all(OLDER_EVENT_DECISIONS, edge=after, **parameters)
-    else:
-        rows = await db.all(LATEST_EVENT_DECISIONS, **parameters)
-    page = list(rows[:MOST])
+    rows = await read_events_and_decisions(work.session, workflow_id, contact_id, after, before, MOST + 1)
+    page = rows[:MOST]
     return (page[::-1] if before is not None else page), len(rows) > MOST
 
 
@@ -115,7 +107,7 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
 
 
 async def _now(
-    work: Work, account: AccountContext, rows: list[Any], program: object, status: str
+    work: Work, account: AccountContext, rows: list[EventAndDecision], program: object, status: str
 ) -> dict[UUID, EntryDecision]:
     """The decisions that the live version would make now on events without a stored decision."""
     if not isinstance(program, Program) or status not in ("active", "paused"):
@@ -130,8 +122,8 @@ async def _now(
     facts_cache = ContactFactsCache(account)
     gone = [candidate.event.subject_id for candidate in candidates if candidate.event.kind == CONTACT_DELETED]
     await facts_cache.load(((candidate.event.subject_id, program) for candidate in candidates), gone=gone)
-    before = await read_entry_histories(work, account.db, candidates)
-    today = await count_entries_today(work, account.db, candidates)
+    before = await read_entry_histories(work, candidates)
+    today = await count_entries_today(work, candidates)
     return {
         candidate.event.id: decide_entry(
             candidate.match,
@@ -146,16 +138,16 @@ async def _now(
     }
 
 
-def _settled(row: Any) -> bool:
+def _settled(row: EventAndDecision) -> bool:
     """Whether the matcher has processed the event and stored no decision."""
     return row.verdict is None and row.matched and not row.passed_over
 
 
-def _line(row: Any, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
+def _line(row: EventAndDecision, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
     what = f"{EVENTS.get(row.kind, row.kind)} {SOURCES.get(row.source, '')}".strip() + "."
     line = WhyLine(row.id, row.kind, row.source, row.occurred_at, what, "", otherwise, {}, False)
     if row.verdict is not None:
-        line.verdict, line.detail = row.verdict, row.detail
+        line.verdict, line.detail = row.verdict, row.detail or {}
     elif row.id in now:
         line.verdict, line.detail, line.evaluated_now = now[row.id].verdict.value, now[row.id].detail, True
     elif row.passed_over or not row.matched:

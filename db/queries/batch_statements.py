@@ -57,7 +57,7 @@ class BatchStatement(Generic[RowT]):
 
 
 async def write_batch(
-    session: AsyncSession, statement: BatchStatement[RowT], rows: Sequence[RowT], **values: SqlValue
+    session: AsyncSession, statement: BatchStatement[RowT], rows: Sequence[RowT], /, **values: SqlValue
 ) -> None:
     """Runs the statement for these rows; does nothing without rows."""
     if rows:
@@ -69,6 +69,7 @@ async def fetch_batch(
     struct: type[StructT],
     statement: BatchStatement[RowT],
     rows: Sequence[RowT],
+    /,
     **values: SqlValue,
 ) -> list[StructT]:
     """Runs the statement for these rows and returns what it returns; [] without rows."""

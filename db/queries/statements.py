@@ -36,7 +36,11 @@ class ColumnsDifferError(TypeError):
 
 
 async def fetch_all(
-    session: AsyncSession | AsyncConnection, struct: type[StructT], statement: Executable, **values: SqlValue
+    session: AsyncSession | AsyncConnection,
+    struct: type[StructT],
+    statement: Executable,
+    /,
+    **values: SqlValue,
 ) -> list[StructT]:
     """All rows as structs. Raises ColumnsDifferError when the columns are not the fields of `struct`."""
     result = await session.execute(statement, values)
@@ -49,7 +53,11 @@ async def fetch_all(
 
 
 async def fetch_one(
-    session: AsyncSession | AsyncConnection, struct: type[StructT], statement: Executable, **values: SqlValue
+    session: AsyncSession | AsyncConnection,
+    struct: type[StructT],
+    statement: Executable,
+    /,
+    **values: SqlValue,
 ) -> StructT | None:
     """The first row as a struct; None when there is none."""
     rows = await fetch_all(session, struct, statement, **values)
@@ -57,7 +65,11 @@ async def fetch_one(
 
 
 async def fetch_scalars(
-    session: AsyncSession | AsyncConnection, kind: type[ScalarT], statement: Executable, **values: SqlValue
+    session: AsyncSession | AsyncConnection,
+    kind: type[ScalarT],
+    statement: Executable,
+    /,
+    **values: SqlValue,
 ) -> list[ScalarT]:
     """The first column of all rows. Raises TypeError when a value is not a `kind`."""
     scalars = list((await session.execute(statement, values)).scalars())
@@ -68,7 +80,11 @@ async def fetch_scalars(
 
 
 async def fetch_scalar(
-    session: AsyncSession | AsyncConnection, kind: type[ScalarT], statement: Executable, **values: SqlValue
+    session: AsyncSession | AsyncConnection,
+    kind: type[ScalarT],
+    statement: Executable,
+    /,
+    **values: SqlValue,
 ) -> ScalarT | None:
     """The first column of the first row; None when there is no row or the value is null. Raises TypeError
     when the value is not a `kind`."""
@@ -78,7 +94,9 @@ async def fetch_scalar(
     return scalar
 
 
-async def execute(session: AsyncSession | AsyncConnection, statement: Executable, **values: SqlValue) -> int:
+async def execute(
+    session: AsyncSession | AsyncConnection, statement: Executable, /, **values: SqlValue
+) -> int:
     """Runs a statement whose rows nobody needs; returns how many rows it wrote."""
     result = await session.execute(statement, values)
     return result.rowcount if isinstance(result, CursorResult) else 0

@@ -20,7 +20,7 @@ from db.models import (
 )
 from db.paging import fetch_page
 from db.queries.contact_pages import MOST_COUNTED
-from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
+from db.queries.step_contexts import read_account_members
 from db.tenancy import TenantRepository
 
 COLUMNS = (
@@ -249,7 +249,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
 
     async def member_names(self) -> dict[str, str]:
         """The account's members by id."""
-        return {str(row.id): row.name for row in await self.session.execute(READ_ACCOUNT_MEMBERS)}
+        return {str(member.id): member.name for member in await read_account_members(self.session)}
 
     async def contact_ids(self, *, ids: Sequence[UUID] = (), email: str = "") -> list[UUID]:
         """The ids, out of these, of live contacts of this account."""

@@ -4,8 +4,7 @@ from app.engine.effects.backoff import retry_delay
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.enrollments.use_cases.membership import remove_enrollment
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import BatchSession
-from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
+from db.queries.enrollment_batches import claim_due_enrollments
 from tests.faults.scenes import FAR, inside
 from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
 from tests.support.scenario import USER, Stage
@@ -24,8 +23,8 @@ async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
         open_work(stage.runtime, stage.account, SYSTEM) as first,
         open_work(stage.runtime, stage.account, SYSTEM) as other,
     ):
-        claimed = await BatchSession(first.session).all(CLAIM_DUE_ENROLLMENTS, now=first.now, most=3)
-        rest = await BatchSession(other.session).all(CLAIM_DUE_ENROLLMENTS, now=other.now, most=10)
+        claimed = await claim_due_enrollments(first.session, first.now, 3)
+        rest = await claim_due_enrollments(other.session, other.now, 10)
     assert len(claimed) == 3
     assert len(rest) == 2
     assert not {row.id for row in claimed} & {row.id for row in rest}

@@ -38,7 +38,7 @@ def drips(store: Store) -> None:
             if visit.kind == "drip" and (until or visit.outcome == "passed"):
                 key = row.version, visit.step_key
                 drip_configs[key] = row.program.nodes[row.program.by_key[visit.step_key]].config
-                slots[key].append(datetime.fromisoformat(until) if until else visit.started)
+                slots[key].append(datetime.fromisoformat(str(until)) if until else visit.started)
     for key, drip in drip_configs.items():
         end, arrivals = None, 0
         for slot in sorted(slots[key]):

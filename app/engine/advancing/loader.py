@@ -3,17 +3,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
+from app.engine.advancing.enrollment_rows import EnrollmentRow
 from app.engine.core.advance import advance, leave
 from app.engine.core.types import (
     EFFECT_WAITS,
     Decision,
     EffectState,
+    EffectStatus,
     EnrollmentState,
     ExitReason,
     Status,
@@ -21,14 +22,14 @@ from app.engine.core.types import (
     WaitReason,
 )
 from app.engine.core.version import Program
-from app.engine.program_cache import AccountContext, Programs
+from app.engine.program_cache import AccountContext, Programs, Version
 from app.filters.analysis import UsedHistory
 from app.filters.facts import ContactWorkflows, Facts, Happened
-from db.queries import step_side_effects as statements
-from db.queries.batch_session import BatchSession
+from app.work import Work
+from db.queries import step_contexts
 from db.queries.effect_claims import UNWANTED_CLASS
-from db.queries.enrollment_batches import READ_EFFECT_OUTCOMES
-from db.queries.event_matching import OLDEST_UNMATCHED_EVENT
+from db.queries.enrollment_batches import ClaimedEnrollment, EffectOutcome, read_effect_outcomes
+from db.queries.event_matching import read_oldest_unmatched
 
 _State = tuple[UUID, str]
 
@@ -47,7 +48,7 @@ class BatchContext(msgspec.Struct):
     step_contexts: dict[UUID, StepContext]
     states_as_read: dict[_State, bytes]
 
-    def decide(self, row: Any, now: datetime, one_step: bool = False) -> Decision:
+    def decide(self, row: ClaimedEnrollment, now: datetime, one_step: bool = False) -> Decision:
         """Decides on one claimed enrollment; with `one_step` it advances by one step only. The facts of its
         contact change in place: the next enrollment of the same contact sees the change."""
         state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
@@ -68,18 +69,20 @@ class BatchContext(msgspec.Struct):
             self.facts.pop(row.contact_id, None)
         return decision
 
-    async def write_step_states(self, db: BatchSession) -> None:
+    async def write_step_states(self, work: Work) -> None:
         """Writes the step states that changed."""
-        rows = []
+        rows: list[step_contexts.StateUpdate] = []
         for workflow, context in self.step_contexts.items():
             for key, state in context.states.items():
                 encoded = msgspec.json.encode(state)
                 if encoded != self.states_as_read.get((workflow, key)):
-                    rows.append({"workflow_id": workflow, "step_key": key, "state": encoded.decode()})
-        await db.insert(statements.UPDATE_STEP_STATES, rows)
+                    rows.append(step_contexts.StateUpdate(workflow, key, encoded.decode()))
+        await step_contexts.update_step_states(work.session, rows)
 
 
-def state_of(row: Any, effect: EffectState | None = None, answer: str | None = None) -> EnrollmentState:
+def state_of(
+    row: EnrollmentRow, effect: EffectState | None = None, answer: str | None = None
+) -> EnrollmentState:
     """The enrollment of a claimed row."""
     return EnrollmentState(
         row.id,
@@ -97,16 +100,15 @@ def state_of(row: Any, effect: EffectState | None = None, answer: str | None = N
     )
 
 
-async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
+async def load(account: AccountContext, rows: Sequence[ClaimedEnrollment]) -> BatchContext:
     """Reads a batch. Locks first the contacts that a step may change, then the step states; all stay locked
     until the transaction ends."""
     programs = await account.programs((row.workflow_id, row.version) for row in rows)
     program_of = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
     facts, deleted = await _facts(account, rows, programs)
     batch = BatchContext(programs, facts, deleted, {}, {}, {}, {})
-    db = account.db
-    batch.effects = await _effect_outcomes(db, rows)
-    batch.answers = await _approval_answers(db, rows)
+    batch.effects = await _effect_outcomes(account, rows)
+    batch.answers = await _approval_answers(account, rows)
     running = {
         (row.workflow_id, row.version): program
         for row in rows
@@ -115,7 +117,7 @@ async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
     shared = await _account_context(account, list(running.values()), [*facts.values(), *deleted.values()])
     shared.unmatched_since = await _oldest_unmatched_event(account, rows)
     batch.step_contexts = {workflow: replace(shared, states={}) for workflow in program_of}
-    await _load_step_states(db, running, batch)
+    await _load_step_states(account, running, batch)
     return batch
 
 
@@ -123,7 +125,7 @@ _ByContact = dict[UUID, Facts]
 
 
 async def _facts(
-    account: AccountContext, rows: Sequence[Any], programs: Programs
+    account: AccountContext, rows: Sequence[ClaimedEnrollment], programs: Programs
 ) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     contacts_reading: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
@@ -157,26 +159,29 @@ async def add_history(
 ) -> None:
     """Adds to the facts: the workflow membership of the contacts in `workflows`, and the events that
     `history_filter` selects for the contacts in `history`. It replaces what the facts had of both."""
-    db = account.db
-    for row in await db.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
-        if row.contact_id in facts:
-            facts[row.contact_id].workflows = ContactWorkflows(
-                set(row.active or ()), set(row.ever), set(row.completed or ())
-            )
+    session = account.session
+    if workflows:
+        for row in await step_contexts.read_workflow_memberships(session, sorted(workflows)):
+            if row.contact_id in facts:
+                facts[row.contact_id].workflows = ContactWorkflows(
+                    set(row.active or ()), set(row.ever), set(row.completed or ())
+                )
     if not history:
         return
     for contact in history & facts.keys():
         facts[contact].history = []
-    rows = await db.all(
-        statements.READ_CONTACT_HISTORY,
-        ids=sorted(history),
+    events = await step_contexts.read_past_events(
+        session,
+        sorted(history),
         kinds=sorted(history_filter.kinds),
         since=account.now - history_filter.within,
         fields=sorted(history_filter.fields),
     )
-    for row in rows:
-        if row.contact_id in facts:
-            facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at, row.changes or {}))
+    for event in events:
+        if event.contact_id in facts:
+            facts[event.contact_id].history.append(
+                Happened(event.kind, event.occurred_at, event.changes or {})
+            )
 
 
 async def _account_context(
@@ -186,70 +191,67 @@ async def _account_context(
     puts the members' names into the contacts' facts."""
     shared = StepContext()
     if any(program.asks_members for program in programs):
-        members = await account.db.all(statements.READ_ACCOUNT_MEMBERS)
+        members = await step_contexts.read_account_members(account.session)
         names = {str(member.id): member.name for member in members}
         shared = StepContext(members=[member.id for member in members])
         for contact_facts in facts:
             contact_facts.users = names
     if any(program.asks_owned for program in programs):
-        rows = await account.db.all(statements.COUNT_OWNED_CONTACTS)
-        shared.owned = {row.owner_id: row.contacts for row in rows}
+        shared.owned = await step_contexts.count_owned_contacts(account.session)
     return shared
 
 
-async def _oldest_unmatched_event(account: AccountContext, rows: Sequence[Any]) -> datetime | None:
+async def _oldest_unmatched_event(
+    account: AccountContext, rows: Sequence[ClaimedEnrollment]
+) -> datetime | None:
     """When the oldest unmatched event happened. Read only if a wait for an event is over."""
-    if not any(row.wait_reason == "event" and row.wait_until <= account.now for row in rows):
+    if not any(
+        row.wait_reason == "event" and row.wait_until is not None and row.wait_until <= account.now
+        for row in rows
+    ):
         return None
-    since: datetime | None = (await account.db.all(OLDEST_UNMATCHED_EVENT))[0].oldest
-    return since
+    return await read_oldest_unmatched(account.session)
 
 
-async def _load_step_states(db: BatchSession, running: Mapping[Any, Program], batch: BatchContext) -> None:
+async def _load_step_states(
+    account: AccountContext, running: Mapping[Version, Program], batch: BatchContext
+) -> None:
     state_keys = sorted(
         {(workflow, key) for (workflow, _), program in running.items() for key in program.steps_with_state}
     )
     if not state_keys:
         return
-    keys = {
-        "workflow_id": [state_key[0] for state_key in state_keys],
-        "step_key": [state_key[1] for state_key in state_keys],
-    }
-    rows = await db.all(statements.LOCK_STEP_STATES, **keys)
-    if len(rows) < len(state_keys):
-        await db.do(statements.CREATE_STEP_STATES, **keys)
-        rows = await db.all(statements.LOCK_STEP_STATES, **keys)
-    for row in rows:
+    for row in await step_contexts.lock_step_states(account.session, state_keys):
         batch.step_contexts[row.workflow_id].states[row.step_key] = row.state
         batch.states_as_read[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
-async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectState]:
-    waiting = [row for row in rows if row.wait_reason in EFFECT_WAITS]
+async def _effect_outcomes(
+    account: AccountContext, rows: Sequence[ClaimedEnrollment]
+) -> dict[UUID, EffectState]:
+    waiting = [(row.id, row.seq) for row in rows if row.wait_reason in EFFECT_WAITS]
     if not waiting:
         return {}
-    effect_rows = await db.all(
-        READ_EFFECT_OUTCOMES, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
-    )
-    return {row.enrollment_id: _outcome(row) for row in effect_rows}
+    effects = await read_effect_outcomes(account.session, waiting)
+    return {effect.enrollment_id: _outcome(effect) for effect in effects}
 
 
-def _outcome(row: Any) -> EffectState:
+def _outcome(row: EffectOutcome) -> EffectState:
     """The effect as `advance` sees it: a claimed effect counts as pending until its call begins."""
-    status: Any = row.status
-    if status == "cancelled":
+    status: EffectStatus
+    if row.status == "cancelled":
         status = "skipped" if row.error_class == UNWANTED_CLASS else "failed_permanent"
-    elif status == "claimed" and row.started_at is None:
+    elif row.status == "claimed" and row.started_at is None:
         status = "pending"
-    next_at = row.due_at if status == "retry" else None
+    else:
+        status = row.status
+    next_at = row.due_at if row.status == "retry" else None
     return EffectState(status, next_at, row.error, row.result or {})
 
 
-async def _approval_answers(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, str]:
-    waiting = [row for row in rows if row.wait_reason == "approval"]
+async def _approval_answers(account: AccountContext, rows: Sequence[ClaimedEnrollment]) -> dict[UUID, str]:
+    waiting = [(row.id, row.seq) for row in rows if row.wait_reason == "approval"]
     if not waiting:
         return {}
-    answer_rows = await db.all(
-        statements.READ_APPROVAL_ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
-    )
-    return {row.enrollment_id: row.answer for row in answer_rows}
+    answers = await step_contexts.read_approval_answers(account.session, waiting)
+    return {answer.enrollment_id: answer.answer for answer in answers}

@@ -23,21 +23,20 @@ from app.engine.core.types import ExitReason, Status
 from app.engine.core.version import Program
 from app.engine.program_cache import AccountContext
 from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
-from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
+from app.engine.recovery.poison_isolation import PoisonError, has_suspects, remove_left_marks
 from app.fault_hook import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.work import Work
-from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import (
-    CLAIM_DUE_ENROLLMENTS,
-    CLAIM_ENROLLMENTS_BY_ID,
-    FAIL_OPEN_EXECUTIONS,
-    INSERT_FAILED_EXECUTION,
-    PARK_POISON_ENROLLMENT,
     ClaimedEnrollment,
+    claim_due_enrollments,
+    claim_enrollments_by_id,
+    fail_open_executions,
+    insert_failed_execution,
+    park_enrollment,
 )
-from db.queries.inflight_batches import DELETE_MARKS
-from db.queries.step_side_effects import CLOSE_APPROVALS
+from db.queries.inflight_batches import BatchKind, delete_marks
+from db.queries.step_side_effects import ClosedApproval, close_approvals
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -50,9 +49,7 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
     task = AdvanceTask(work)
     looked_at = await run_suspects_alone(task) if await has_suspects(work, BatchKind.ADVANCE) else 0
     async with work.runtime.batch_lock.shared():
-        rows = await BatchSession(work.session).structs(
-            ClaimedEnrollment, CLAIM_DUE_ENROLLMENTS, now=work.now, most=most
-        )
+        rows = await claim_due_enrollments(work.session, work.now, most)
         if rows:
             await run_marked(task, rows)
     return looked_at + len(rows)
@@ -75,16 +72,12 @@ class AdvanceTask:
         return True
 
     async def claim(self, ids: Sequence[UUID]) -> Sequence[ClaimedEnrollment]:
-        db, now = BatchSession(self.work.session), self.work.now
-        return await db.structs(
-            ClaimedEnrollment, CLAIM_ENROLLMENTS_BY_ID, now=now, most=len(ids), ids=list(ids)
-        )
+        return await claim_enrollments_by_id(self.work.session, ids, self.work.now)
 
     async def park(self, row: ClaimedEnrollment, error: Exception) -> None:
         """Fails the enrollment at its step, unless it did advance (the commit succeeded and only its answer
         was lost)."""
-        work = self.work
-        db = BatchSession(work.session)
+        work, session, now = self.work, self.work.session, self.work.now
         step, kind, title = await self._step_of(row)
         reason = error.orig if isinstance(error, DBAPIError) else error
         message = f"{type(reason).__name__}: {reason}"
@@ -93,21 +86,15 @@ class AdvanceTask:
         message = redact(message)[:2000]
         log.error("enrollment.poison", enrollment=str(row.id), step=step, error=message)
         visit = row.wait_reason is None and kind != ""  # not begun, but the path shows it
-        where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
-        if await db.all(PARK_POISON_ENROLLMENT, **where, error=message, now=work.now):
-            await db.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=message, now=work.now)
+        if await park_enrollment(session, row, step, int(visit), message, now):
+            await fail_open_executions(session, row.id, message, now)
             if visit:
-                await db.do(
-                    INSERT_FAILED_EXECUTION, id=row.id, step=step, kind=kind, error=message, now=work.now
-                )
-            closed_approval = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
-            await db.insert(CLOSE_APPROVALS, [closed_approval])
+                await insert_failed_execution(session, row.id, step, kind, message, now)
+            await close_approvals(session, [ClosedApproval(row.id, row.seq, "withdrawn")])
             changes = ChangeSet()
-            changes.end(
-                row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, message)
-            )
-            await changes.write(work, db)
-        await commit(work.session, Boundary.ADVANCE_PARKED)
+            changes.end(row, leave(state_of(row), now, Status.FAILED, ExitReason.FAILED_PERMANENT, message))
+            await changes.write(work)
+        await commit(session, Boundary.ADVANCE_PARKED)
 
     async def _step_of(self, row: ClaimedEnrollment) -> tuple[str | None, str, str]:
         """Key, kind and title of the enrollment's step; of the first step if it has not begun."""
@@ -137,7 +124,6 @@ class AdvanceTask:
     ) -> bool:
         """Processes the rows in one transaction; returns whether one of them has a next step to take."""
         work = self.work
-        db = BatchSession(work.session)
         account = await AccountContext.of(work)
         batch = await load(account, rows)
         changes, goes_on = ChangeSet(), False
@@ -146,10 +132,10 @@ class AdvanceTask:
             decision = batch.decide(row, work.now, one_step)
             goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
             program = batch.programs.get((row.workflow_id, row.version))
-            changes.add(row, decision, program if isinstance(program, Program) else None)
-        await batch.write_step_states(db)
-        await changes.write(work, db, account)
+            changes.advance(row, decision, program if isinstance(program, Program) else None)
+        await batch.write_step_states(work)
+        await changes.write(work, account)
         if mark is not None:
-            await db.do(DELETE_MARKS, marks=[mark])
+            await delete_marks(work.session, [mark])
         await commit(work.session, Boundary.ADVANCE)
         return goes_on

@@ -2,18 +2,28 @@
 contacts and the enrollments' own data. Collected row by row, written table by table."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
-import msgspec
-
-from app.engine.core.types import Decision, Outcome
+from app.engine.advancing.enrollment_rows import ActingEnrollment, EnrollmentRow
+from app.engine.core.types import Decision, NewTask, Outcome
+from app.json_types import Json, JsonObject
 from app.work import Work
 from db.ids import uuid7
-from db.queries import step_side_effects
-from db.queries.batch_session import BatchSession
+from db.queries.contact_batches import delete_contacts
+from db.queries.enrollment_changes import EnrollmentData, update_enrollment_data
+from db.queries.step_side_effects import (
+    ClosedApproval,
+    StepApproval,
+    StepNote,
+    StepNotification,
+    StepTask,
+    close_approvals,
+    insert_approvals,
+    insert_notes,
+    insert_notifications,
+    insert_tasks,
+)
 
-RowValues = dict[str, Any]
 _WITHDRAWN = (Outcome.LEFT, Outcome.SKIPPED)
 
 
@@ -21,94 +31,88 @@ class SideRecords:
     """The rows of one batch."""
 
     def __init__(self) -> None:
-        self.notes: list[RowValues] = []
-        self.tasks: list[RowValues] = []
-        self.notifications: list[RowValues] = []
-        self.approvals: list[RowValues] = []
-        self.closed_approvals: list[RowValues] = []
-        self.data_updates: list[RowValues] = []
+        self.notes: list[StepNote] = []
+        self.tasks: list[StepTask] = []
+        self.notifications: list[StepNotification] = []
+        self.approvals: list[StepApproval] = []
+        self.closed_approvals: list[ClosedApproval] = []
+        self.data_updates: list[EnrollmentData] = []
         self.deleted_contacts: list[UUID] = []
 
-    def add(self, row: Any, decision: Decision) -> None:
+    def add(self, row: EnrollmentRow, decision: Decision) -> None:
         """Adds one claimed enrollment and the decision on it."""
         if decision.data:
-            self.data_updates.append({"id": row.id, "data": merge_data(row.data, decision.data)})
+            self.data_updates.append(EnrollmentData(row.id, merge_data(row.data, decision.data)))
         if decision.delete:
             self.deleted_contacts.append(row.contact_id)
         for notification in decision.notifications:
             self.notifications.append(
-                {
-                    "id": uuid7(),
-                    "user_id": notification.user,
-                    "title": notification.title,
-                    "body": notification.body,
-                    "href": f"/enrollments/{row.id}",
-                    "contact_id": row.contact_id,
-                }
+                StepNotification(
+                    id=uuid7(),
+                    user_id=notification.user,
+                    title=notification.title,
+                    body=notification.body,
+                    href=f"/enrollments/{row.id}",
+                    contact_id=row.contact_id,
+                )
             )
         for approval in decision.approvals:
             self.approvals.append(
-                {
-                    "id": uuid7(),
-                    "enrollment_id": row.id,
-                    "seq": approval.seq,
-                    "workflow_id": row.workflow_id,
-                    "contact_id": row.contact_id,
-                    "step_key": approval.step_key,
-                    "question": approval.question,
-                    "options": _json([{"key": key, "name": name} for key, name in approval.options]),
-                    "users": _json([str(user) for user in approval.users]),
-                    "due_at": approval.due_at,
-                }
+                StepApproval(
+                    id=uuid7(),
+                    enrollment_id=row.id,
+                    seq=approval.seq,
+                    workflow_id=row.workflow_id,
+                    contact_id=row.contact_id,
+                    step_key=approval.step_key,
+                    question=approval.question,
+                    options=[{"key": key, "name": name} for key, name in approval.options],
+                    users=[str(user) for user in approval.users],
+                    due_at=approval.due_at,
+                )
             )
         if row.wait_reason == "approval":
             self._close_approval(row, decision)
 
-    def _close_approval(self, row: Any, decision: Decision) -> None:
+    def _close_approval(self, row: EnrollmentRow, decision: Decision) -> None:
         """Closes the approval of a visit that ended: it can no longer be answered."""
         for closed in decision.closed:
             if closed.seq == row.seq:
                 status = "withdrawn" if closed.outcome in _WITHDRAWN else "expired"
-                self.closed_approvals.append({"enrollment_id": row.id, "seq": row.seq, "status": status})
+                self.closed_approvals.append(ClosedApproval(row.id, row.seq, status))
 
-    def note(self, row: Any, step_key: str, text: str) -> UUID:
-        note = self._authored(row, step_key) | {"body": text}
+    def note(self, row: ActingEnrollment, step_key: str, text: str) -> UUID:
+        note = StepNote(uuid7(), row.contact_id, text, f"{row.workflow_id}:{step_key}", row.workflow_name)
         self.notes.append(note)
-        return UUID(str(note["id"]))
+        return note.id
 
-    def task(self, row: Any, step_key: str, task: Any) -> UUID:
-        """`task` is a NewTask."""
-        task_row = self._authored(row, step_key) | {
-            "title": task.title,
-            "body": task.body,
-            "assignee_id": task.assignee,
-            "due_at": task.due_at,
-        }
+    def task(self, row: ActingEnrollment, step_key: str, task: NewTask) -> UUID:
+        task_row = StepTask(
+            id=uuid7(),
+            contact_id=row.contact_id,
+            title=task.title,
+            body=task.body,
+            assignee_id=task.assignee,
+            due_at=task.due_at,
+            author_id=f"{row.workflow_id}:{step_key}",
+            author_name=row.workflow_name,
+        )
         self.tasks.append(task_row)
-        return UUID(str(task_row["id"]))
+        return task_row.id
 
-    def _authored(self, row: Any, step_key: str) -> RowValues:
-        return {
-            "id": uuid7(),
-            "contact_id": row.contact_id,
-            "author_id": f"{row.workflow_id}:{step_key}",
-            "author_name": row.workflow_name,
-        }
-
-    async def write(self, work: Work, db: BatchSession) -> None:
+    async def write(self, work: Work) -> None:
         """Writes everything in the current transaction."""
-        now = work.now
-        await db.insert(step_side_effects.INSERT_NOTES, self.notes, now=now)
-        await db.insert(step_side_effects.INSERT_TASKS, self.tasks, now=now)
-        await db.insert(step_side_effects.INSERT_NOTIFICATIONS, self.notifications, now=now)
-        await db.insert(step_side_effects.CLOSE_APPROVALS, self.closed_approvals)
-        await db.insert(step_side_effects.INSERT_APPROVALS, self.approvals, now=now)
-        await db.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.data_updates)
-        if self.deleted_contacts:
-            await db.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.deleted_contacts), now=now)
+        session, now = work.session, work.now
+        await insert_notes(session, self.notes, now)
+        await insert_tasks(session, self.tasks, now)
+        await insert_notifications(session, self.notifications, now)
+        await close_approvals(session, self.closed_approvals)
+        await insert_approvals(session, self.approvals, now)
+        await update_enrollment_data(session, self.data_updates)
+        await delete_contacts(session, self.deleted_contacts, now)
 
 
-def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> RowValues:
+def merge_data(old: Mapping[str, Json], new: Mapping[str, Json]) -> JsonObject:
     """The enrollment's data with new values; dicts, such as saved responses, are merged one level deep."""
     combined = dict(old)
     for name, value in new.items():
@@ -117,7 +121,3 @@ def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> RowValues:
             {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
         )
     return combined
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

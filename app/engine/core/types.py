@@ -3,13 +3,14 @@ the enumerations of their states."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from app.engine.core.scalars import OnDoubt
 from app.filters.facts import FactValue
+from app.json_types import Json, JsonObject
 
 # What executing a step returns instead of the index of the next node.
 END = -1  # past the last step
@@ -86,18 +87,21 @@ class StepContext(msgspec.Struct):
 
     members: list[UUID] = []
     owned: dict[UUID, int] = {}
-    states: dict[str, dict[str, Any]] = {}
+    states: dict[str, JsonObject] = {}
     unmatched_since: datetime | None = None
+
+
+EffectStatus = Literal["pending", "claimed", "sent", "skipped", "failed_permanent", "unknown", "retry"]
 
 
 class EffectState(msgspec.Struct, frozen=True):
     """The state of the effect for which an enrollment waits. `pending`: its call has not begun; `claimed`:
     its call is in flight; `skipped`: the contact no longer wants it; `next_at` belongs to `retry`."""
 
-    status: Literal["pending", "claimed", "sent", "skipped", "failed_permanent", "unknown", "retry"]
+    status: EffectStatus
     next_at: datetime | None = None
     error: str | None = None
-    detail: dict[str, Any] = {}
+    detail: JsonObject = {}
 
 
 class EnrollmentState(msgspec.Struct, frozen=True):
@@ -131,7 +135,7 @@ class Execution(msgspec.Struct):
     started: datetime
     finished: datetime | None
     outcome: Outcome | None
-    detail: dict[str, Any]
+    detail: JsonObject
     error: str | None = None
 
 
@@ -142,7 +146,7 @@ class Closed(msgspec.Struct):
     seq: int
     finished: datetime
     outcome: Outcome
-    detail: dict[str, Any]
+    detail: JsonObject
     error: str | None = None
 
 
@@ -155,8 +159,8 @@ class ContactChange(msgspec.Struct):
     step_key: str
     seq: int
     name: str
-    old: object = None
-    new: object = None
+    old: Json = None
+    new: Json = None
 
 
 class EffectRequest(msgspec.Struct):
@@ -170,7 +174,7 @@ class EffectRequest(msgspec.Struct):
     step_key: str
     seq: int
     idempotency_key: str
-    payload: dict[str, Any]
+    payload: JsonObject
     on_doubt: OnDoubt
 
 
@@ -236,4 +240,4 @@ class Decision(msgspec.Struct):
     enter: list[UUID] = []
     leave: list[UUID | None] = []
     delete: bool = False
-    data: dict[str, Any] = {}
+    data: dict[str, JsonObject] = {}

@@ -30,7 +30,7 @@ async def emit_delivery_event(work: Work, effect: ClaimedEffect, outcome: CallOu
     kind = event_kind(effect, outcome)
     if kind is None:
         return
-    if kind not in await subscribed_kinds(BatchSession(work.session)):
+    if kind not in await subscribed_kinds(work.session):
         return
     await insert_delivery_event(
         work.session,

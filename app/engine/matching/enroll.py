@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -20,13 +19,14 @@ from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.program_cache import AccountContext
 from app.work import Work
 from db.ids import uuid7_floor
-from db.queries.batch_session import BatchSession
-from db.queries.event_matching import (
-    COUNT_ENTRIES_TODAY,
-    INSERT_DECISIONS,
-    INSERT_ENROLLMENTS,
-    LOCK_ACTIVE_ENROLLMENTS,
-    READ_ENTRY_HISTORIES,
+from db.queries.enrollment_batches import EnrolledContact, lock_active_enrollments
+from db.queries.workflow_entries import (
+    NewDecision,
+    NewEnrollment,
+    count_recent_entries,
+    insert_decisions,
+    insert_enrollments,
+    read_histories,
 )
 
 WorkflowAndContact = tuple[UUID, UUID]
@@ -88,7 +88,7 @@ class EntryHistory(msgspec.Struct):
 
 
 async def read_entry_histories(
-    work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
+    work: Work, candidates: Sequence[EntryCandidate]
 ) -> dict[WorkflowAndContact, EntryHistory]:
     """The history of each candidate's contact in its workflow."""
     pairs = list({candidate.pair for candidate in candidates})
@@ -96,13 +96,7 @@ async def read_entry_histories(
     histories = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
     if not pairs:
         return histories
-    rows = await db.planned(
-        READ_ENTRY_HISTORIES,
-        workflows=[pair[0] for pair in pairs],
-        contacts=[pair[1] for pair in pairs],
-        now=work.now,
-    )
-    for row in rows:
+    for row in await read_histories(work.session, pairs, work.now):
         history = histories[row.workflow_id, row.contact_id]
         history.here = History(
             frozenset(row.keys or ()), row.entered_before, row.last_ended_at, row.last_hour
@@ -111,9 +105,7 @@ async def read_entry_histories(
     return histories
 
 
-async def count_entries_today(
-    work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
-) -> dict[UUID, int]:
+async def count_entries_today(work: Work, candidates: Sequence[EntryCandidate]) -> dict[UUID, int]:
     """Entries of the last 24 hours into each workflow that has an entry cap; counted up to the cap."""
     caps = {
         candidate.pair[0]: cap
@@ -122,38 +114,33 @@ async def count_entries_today(
     }
     if not caps:
         return {}
-    rows = await db.all(
-        COUNT_ENTRIES_TODAY,
-        workflows=list(caps),
-        caps=list(caps.values()),
-        since=uuid7_floor(work.now - work.runtime.clock.offset - DAY_AND_MARGIN),
-        now=work.now,
-    )
-    return {row.id: row.entered for row in rows}
+    since = uuid7_floor(work.now - work.runtime.clock.offset - DAY_AND_MARGIN)
+    return await count_recent_entries(work.session, caps, since, work.now)
 
 
 async def write_decisions(
     work: Work, facts_cache: ContactFactsCache, candidates: Sequence[EntryCandidate]
 ) -> None:
     """Ends superseded enrollments, inserts the new ones, and stores every decision."""
-    db = facts_cache.account.db
     out = [enrollment for candidate in candidates for enrollment in candidate.supersedes]
     if out:
-        await end_enrollments(work, db, out, ExitReason.SUPERSEDED)
-    entered = await db.insert(
-        INSERT_ENROLLMENTS,
-        [_enrollment_row(candidate) for candidate in candidates if candidate.enrollment],
-        now=work.now,
-    )
+        await end_enrollments(work, out, ExitReason.SUPERSEDED)
+    enrollments = [
+        _enrollment_row(candidate, candidate.enrollment) for candidate in candidates if candidate.enrollment
+    ]
+    entered = await insert_enrollments(work.session, enrollments, work.now)
     inside = {row.id for row in entered}
     await _end_superseded(work, facts_cache.account, candidates, entered)
     facts_cache.entered(candidate.event.subject_id for candidate in candidates if candidate.enrollment)
     rows = [_decision_row(candidate, inside) for candidate in candidates if candidate.decision is not None]
-    await db.insert(INSERT_DECISIONS, rows, now=work.now)
+    await insert_decisions(work.session, rows, work.now)
 
 
 async def _end_superseded(
-    work: Work, account: AccountContext, candidates: Sequence[EntryCandidate], entered: Sequence[Any]
+    work: Work,
+    account: AccountContext,
+    candidates: Sequence[EntryCandidate],
+    entered: Sequence[EnrolledContact],
 ) -> None:
     """Emits the end of enrollments that this batch both started and superseded."""
     superseded = {candidate.enrollment for candidate in candidates if candidate.superseded}
@@ -162,18 +149,18 @@ async def _end_superseded(
         if row.id in superseded:
             changes.end(row, Decision(Status.EXITED, None, 0, exit_reason=ExitReason.SUPERSEDED))
     if changes.ended:
-        await changes.write(work, account.db, account)
+        await changes.write(work, account)
 
 
-async def end_enrollments(work: Work, db: BatchSession, ids: Sequence[UUID], reason: ExitReason) -> None:
+async def end_enrollments(work: Work, ids: Sequence[UUID], reason: ExitReason) -> None:
     """Ends those of these enrollments that are still active, and cancels what they have not sent."""
     changes = ChangeSet()
-    for row in await db.all(LOCK_ACTIVE_ENROLLMENTS, ids=sorted(ids)):
-        changes.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
-    await changes.write(work, db)
+    for row in await lock_active_enrollments(work.session, sorted(ids)):
+        changes.add(row, leave(state_of(row), work.now, Status.EXITED, reason))
+    await changes.write(work)
 
 
-def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, Any]:
+def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> NewDecision:
     decision = candidate.decision
     assert decision is not None  # noqa: S101 -- the caller passes decided candidates only
     verdict, detail = decision.verdict, decision.detail
@@ -183,29 +170,29 @@ def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, A
         detail = detail | {"entry_key": decision.entry_key}
     if candidate.supersedes:
         detail = detail | {"superseded": [str(enrollment) for enrollment in candidate.supersedes]}
-    return {
-        "event_id": candidate.event.id,
-        "workflow_id": candidate.pair[0],
-        "version": candidate.match.program.version.number,
-        "contact_id": candidate.pair[1],
-        "verdict": verdict.value,
-        "detail": detail,
-    }
+    return NewDecision(
+        event_id=candidate.event.id,
+        workflow_id=candidate.pair[0],
+        version=candidate.match.program.version.number,
+        contact_id=candidate.pair[1],
+        verdict=verdict.value,
+        detail=detail,
+    )
 
 
-def _enrollment_row(candidate: EntryCandidate) -> dict[str, Any]:
+def _enrollment_row(candidate: EntryCandidate, enrollment: UUID) -> NewEnrollment:
     event_data = stored_event_data(candidate.event)
-    return {
-        "id": candidate.enrollment,
-        "workflow_id": candidate.pair[0],
-        "version": candidate.match.program.version.number,
-        "contact_id": candidate.pair[1],
-        "event_id": candidate.event.id,
-        "root_event_id": candidate.root,
-        "depth": candidate.event.depth,
-        "entry_key": candidate.decision.entry_key if candidate.decision else "",
-        "data": {"event": event_data} if event_data else {},
-        "contact_deleted": candidate.event.kind == CONTACT_DELETED,
-        "superseded": candidate.superseded,
-        "settled_at": candidate.settled_at,
-    }
+    return NewEnrollment(
+        id=enrollment,
+        workflow_id=candidate.pair[0],
+        version=candidate.match.program.version.number,
+        contact_id=candidate.pair[1],
+        event_id=candidate.event.id,
+        root_event_id=candidate.root,
+        depth=candidate.event.depth,
+        entry_key=candidate.decision.entry_key if candidate.decision else "",
+        data={"event": event_data} if event_data else {},
+        contact_deleted=candidate.event.kind == CONTACT_DELETED,
+        superseded=candidate.superseded,
+        settled_at=candidate.settled_at,
+    )

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.events import EMAIL_BOUNCED, EMAIL_DELIVERED, ENROLLMENT_ENDED
-from db.queries.batch_session import BatchSession
 from db.queries.event_subscriptions import (
-    EVENT_NAMES_OF_SEGMENTS,
-    EVENT_NAMES_OF_VERSIONS,
-    LIST_RUNNABLE_VERSIONS,
+    list_runnable_versions,
+    read_event_names_of_segments,
+    read_event_names_of_versions,
 )
 
 ON_DEMAND_KINDS = frozenset({EMAIL_DELIVERED, EMAIL_BOUNCED, ENROLLMENT_ENDED})
@@ -21,21 +21,20 @@ _CACHE_LIMIT = 50_000
 _by_version: dict[tuple[UUID, int], frozenset[str]] = {}  # a version never changes
 
 
-async def subscribed_kinds(db: BatchSession) -> frozenset[str]:
+async def subscribed_kinds(session: AsyncSession) -> frozenset[str]:
     """The on-demand kinds that the account subscribes to: by an email trigger, a wait or a condition of a
     version that may still run, or by a condition of a segment. A trigger on the end of enrollments names one
     workflow and is found through the trigger index instead."""
-    running = [(row.workflow_id, row.number) for row in await db.all(LIST_RUNNABLE_VERSIONS)]
+    running = [(row.workflow_id, row.number) for row in await list_runnable_versions(session)]
     new = [version for version in running if version not in _by_version]
     if new:
         if len(_by_version) > _CACHE_LIMIT:
             _by_version.clear()
             new = running
-        workflows, numbers = [version[0] for version in new], [version[1] for version in new]
-        for row in await db.all(EVENT_NAMES_OF_VERSIONS, workflows=workflows, numbers=numbers):
+        for row in await read_event_names_of_versions(session, new):
             _by_version[row.workflow_id, row.number] = _on_demand_kinds(row.names)
     kinds = [_by_version.get(version, frozenset()) for version in running]
-    kinds += [_on_demand_kinds(row.names) for row in await db.all(EVENT_NAMES_OF_SEGMENTS)]
+    kinds += [_on_demand_kinds(names) for names in await read_event_names_of_segments(session)]
     return frozenset[str]().union(*kinds)
 
 

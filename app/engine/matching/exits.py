@@ -2,32 +2,29 @@
 never locks another."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from app.engine.core.events import LEAVE_REQUESTED
 from app.engine.core.types import ExitReason
 from app.engine.matching.enroll import end_enrollments
 from app.work import Work
-from db.queries.batch_session import BatchSession
-from db.queries.step_side_effects import FIND_ENROLLMENTS_TO_END
+from db.queries.enrollment_wake import EndRequest, find_enrollments_to_end
+from db.queries.event_matching import ClaimedEvent
 
 
-async def end_requested(work: Work, db: BatchSession, rows: Sequence[Any]) -> None:
+async def end_requested(work: Work, rows: Sequence[ClaimedEvent]) -> None:
     """Ends the enrollments that the LEAVE_REQUESTED events among `rows` name. Contacts that entered after the
     event stay."""
-    requests = [row for row in rows if row.kind == LEAVE_REQUESTED]
-    if not requests:
-        return
-    enrollments = await db.all(
-        FIND_ENROLLMENTS_TO_END,
-        event_id=[row.id for row in requests],
-        contact_id=[row.subject_id for row in requests],
-        workflow_id=[_optional_id(row.data.get("workflow_id")) for row in requests],
-        not_id=[_optional_id(row.data.get("not")) for row in requests],
-    )
-    await end_enrollments(work, db, [row.id for row in enrollments], ExitReason.REMOVED_BY_WORKFLOW)
+    requests = [
+        EndRequest(row.id, row.subject_id, _id_in(row, "workflow_id"), _id_in(row, "not"))
+        for row in rows
+        if row.kind == LEAVE_REQUESTED
+    ]
+    if requests:
+        enrollments = await find_enrollments_to_end(work.session, requests)
+        await end_enrollments(work, enrollments, ExitReason.REMOVED_BY_WORKFLOW)
 
 
-def _optional_id(text: str | None) -> UUID | None:
-    return UUID(text) if text else None
+def _id_in(row: ClaimedEvent, name: str) -> UUID | None:
+    value = row.data.get(name)
+    return UUID(value) if isinstance(value, str) and value else None

@@ -11,7 +11,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -30,14 +29,20 @@ from app.engine.matching.segment_membership import update_membership
 from app.engine.matching.wake import wake
 from app.engine.program_cache import AccountContext, LiveWorkflows
 from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
-from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
+from app.engine.recovery.poison_isolation import PoisonError, has_suspects, remove_left_marks
 from app.fault_hook import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import BatchSession
-from db.queries.event_matching import CLAIM_EVENTS_BY_ID, CLAIM_UNMATCHED_EVENTS, MARK_EVENTS_MATCHED
-from db.queries.inflight_batches import DELETE_MARKS
+from db.queries.event_matching import (
+    ClaimedEvent,
+    claim_events_by_id,
+    claim_unmatched_events,
+    mark_events_matched,
+    take_matcher_lock,
+    try_matcher_lock,
+)
+from db.queries.inflight_batches import BatchKind, delete_marks
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -53,7 +58,7 @@ async def match_events(work: Work, most: int = BATCH) -> int:
     async with work.runtime.batch_lock.shared():
         if not await matching.turn():
             return 0
-        rows = await BatchSession(work.session).all(CLAIM_UNMATCHED_EVENTS, most=most)
+        rows = await claim_unmatched_events(work.session, most)
         if not rows:
             return 0
         if await run_marked(matching, rows):
@@ -72,28 +77,26 @@ class MatchTask:
         self.work = work
 
     async def turn(self) -> bool:
-        return await BatchSession(self.work.session).try_matcher_lock()
+        return await try_matcher_lock(self.work.session)
 
-    async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
-        db = BatchSession(self.work.session)
-        await db.take_matcher_lock()
-        return await db.all(CLAIM_EVENTS_BY_ID, ids=list(ids), most=len(ids))
+    async def claim(self, ids: Sequence[UUID]) -> Sequence[ClaimedEvent]:
+        await take_matcher_lock(self.work.session)
+        return await claim_events_by_id(self.work.session, ids)
 
-    async def run_alone(self, row: Any) -> None:
+    async def run_alone(self, row: ClaimedEvent) -> None:
         await self.run([row], None)
 
-    async def park(self, row: Any, error: Exception) -> None:
+    async def park(self, row: ClaimedEvent, error: Exception) -> None:
         """Skips the event, if it is still unmatched."""
         work = self.work
         for event in await self.claim([row.id]):
             log.error("event.poison", id=str(event.id), error=repr(error))
             _audit_skipped_event(work, event, "could not be matched", error)
-            await BatchSession(work.session).do(MARK_EVENTS_MATCHED, ids=[event.id], now=work.now)
+            await mark_events_matched(work.session, [event.id], work.now)
         await commit(work.session, Boundary.MATCH_SKIPPED)
 
-    async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
+    async def run(self, rows: Sequence[ClaimedEvent], mark: UUID | None) -> None:
         work = self.work
-        db = BatchSession(work.session)
         account = await AccountContext.of(work)
         candidates = _entry_candidates(rows, await account.live())
         facts_cache = ContactFactsCache(account)
@@ -102,26 +105,26 @@ class MatchTask:
             await write_decisions(work, facts_cache, candidates)
         await update_membership(work, facts_cache, rows)
         await wake(work, facts_cache, rows)
-        await end_requested(work, db, rows)
-        await db.do(MARK_EVENTS_MATCHED, ids=[row.id for row in rows], now=work.now)
+        await end_requested(work, rows)
+        await mark_events_matched(work.session, [row.id for row in rows], work.now)
         if mark is not None:
-            await db.do(DELETE_MARKS, marks=[mark])
+            await delete_marks(work.session, [mark])
         await commit(work.session, Boundary.MATCH)
 
 
-def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) -> None:
-    """Writes the audit entry; `event` is a row or an `EngineEvent`."""
+def _audit_skipped_event(work: Work, event: ClaimedEvent | EngineEvent, what: str, error: Exception) -> None:
+    """Writes the audit entry."""
     reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
     description = f"{event.kind} {what}: {reason}"[:500]
     work.audit("event.skipped", "contact", event.subject_id, {"event": (str(event.id), description)})
 
 
-def event_of(row: Any) -> EngineEvent:
+def event_of(row: ClaimedEvent) -> EngineEvent:
     """The event of a row."""
     return EngineEvent(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
 
 
-def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCandidate]:
+def _entry_candidates(rows: Sequence[ClaimedEvent], live: LiveWorkflows) -> list[EntryCandidate]:
     candidates: list[EntryCandidate] = []
     for row in rows:
         event = event_of(row)
@@ -146,8 +149,8 @@ async def _decide(
             candidate.event.subject_id for candidate in undecided if candidate.event.kind == CONTACT_DELETED
         ],
     )
-    before = await read_entry_histories(work, facts_cache.account.db, undecided)
-    today = await count_entries_today(work, facts_cache.account.db, undecided)
+    before = await read_entry_histories(work, undecided)
+    today = await count_entries_today(work, undecided)
     for candidate in undecided:
         workflow, contact = candidate.pair
         past = before[candidate.pair]

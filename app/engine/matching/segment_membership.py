@@ -4,10 +4,10 @@ alone."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy import ColumnElement
 
 from app.engine.core.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
 from app.engine.matching.contact_facts import ContactFactsCache
@@ -18,18 +18,21 @@ from app.work import Work
 from db.filters import where
 from db.ids import uuid7
 from db.models import Contact
-from db.queries.batch_session import INSERT_EVENTS, BatchSession
+from db.queries.event_matching import ClaimedEvent, take_matcher_lock
+from db.queries.new_events import NewEvent, insert_events
 from db.queries.segment_members import (
-    CLAIM_DUE_SEGMENT,
-    DELETE_MEMBERS,
-    FIND_COMPARED_SEGMENTS,
-    INSERT_MEMBERS,
     NEVER_COMPARED,
-    READ_MEMBERS,
-    SET_NEXT_COMPARISON,
+    DueSegment,
+    WatchedMember,
+    claim_due_segment,
+    delete_members,
     fill_segment,
+    find_compared_segments,
     find_former_members,
     find_new_members,
+    insert_members,
+    read_members,
+    set_next_comparison,
 )
 from db.repositories.segments import decode_filter
 
@@ -37,12 +40,11 @@ log = structlog.get_logger(__name__)
 COMPARE_INTERVAL = timedelta(minutes=15)
 RETRY_AFTER_ERROR = timedelta(hours=1)  # for a segment or schedule that cannot be read
 BATCH = 500
-Row = dict[str, Any]
 # Events that change no contact. They matter only to conditions on workflows or on history.
 _NOT_CHANGING = (SEGMENT_ENTERED, SEGMENT_LEFT, MANUAL)
 
 
-async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
+async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Sequence[ClaimedEvent]) -> None:
     """Updates which contacts of these events are in which watched segments, and emits segment.entered and
     segment.left. Segments that were never compared are left to `compare_due_segment`."""
     account = facts_cache.account
@@ -51,27 +53,24 @@ async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Se
     causes = _causes(row for row in rows if reads_history or row.kind not in _NOT_CHANGING)
     if not watched or not causes:
         return
-    db = account.db
-    compared = {
-        row.id for row in await db.all(FIND_COMPARED_SEGMENTS, ids=list(watched), first=NEVER_COMPARED)
-    }
+    compared = await find_compared_segments(work.session, list(watched))
     watched = {segment: compiled for segment, compiled in watched.items() if segment in compared}
     await facts_cache.load((contact, compiled) for contact in causes for compiled in watched.values())
-    member_rows = await db.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
-    members = {(row.segment_id, row.contact_id) for row in member_rows}
-    entering: list[Row] = []
-    leaving: list[Row] = []
+    members = await read_members(work.session, list(watched), list(causes))
+    entering: list[WatchedMember] = []
+    leaving: list[WatchedMember] = []
     for segment, compiled in watched.items():
         for contact in causes:
             facts = facts_cache.of(contact)
             inside = facts is not None and compiled.match(facts, work.now)
-            if inside != ((segment, contact) in members):
-                (entering if inside else leaving).append({"segment_id": segment, "contact_id": contact})
+            member = WatchedMember(segment, contact)
+            if inside != (member in members):
+                (entering if inside else leaving).append(member)
     gone = {contact for contact in causes if facts_cache.of(contact) is None}
-    await _write_changes(work, db, entering, leaving, causes, gone)
+    await _write_changes(work, entering, leaving, causes, gone)
 
 
-def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
+def _causes(rows: Iterable[ClaimedEvent]) -> dict[UUID, ClaimedEvent]:
     """One event per contact as the cause of its changes: the deepest, so that no chain of workflows looks
     shorter than it is, and the latest of these."""
     return {row.subject_id: row for row in sorted(rows, key=lambda row: row.depth)}
@@ -81,13 +80,11 @@ async def compare_due_segment(work: Work) -> int:
     """Compares one due segment with all contacts: one batch of new members and one of former members. The
     first comparison adds all members at once, without events. Returns the number of segments (0 or 1). A
     segment that cannot be compared does not stop the others."""
-    db = BatchSession(work.session)
     # The matcher must not commit between the two reads: a contact would seem to have left.
-    await db.take_matcher_lock()
-    rows = await db.all(CLAIM_DUE_SEGMENT, now=work.now)
-    if not rows:
+    await take_matcher_lock(work.session)
+    segment = await claim_due_segment(work.session, work.now)
+    if segment is None:
         return 0
-    segment = rows[0]
     account = await AccountContext.of(work)
     try:
         async with work.session.begin_nested():  # an error in its SQL undoes nothing else
@@ -96,13 +93,13 @@ async def compare_due_segment(work: Work) -> int:
         if is_transient(error):
             raise
         again = _record_failure(work, segment, error)
-    await db.do(SET_NEXT_COMPARISON, id=segment.id, due_at=again)
+    await set_next_comparison(work.session, segment.id, again)
     work.notify_worker()
     await work.commit()
     return 1
 
 
-def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | None:
+def _record_failure(work: Work, segment: DueSegment, error: Exception) -> datetime | None:
     """Audits the error; returns when to try again. A segment that was never compared is tried again when a
     segment is saved or a workflow published: with a due time it would count as compared, and all its contacts
     would seem to enter."""
@@ -113,28 +110,27 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
     return None if segment.due_at == NEVER_COMPARED else work.now + RETRY_AFTER_ERROR
 
 
-async def _compare_segment(work: Work, account: AccountContext, segment: Any) -> datetime:
+async def _compare_segment(work: Work, account: AccountContext, segment: DueSegment) -> datetime:
     """Compares the segment; returns when to do it again."""
     condition = where(
         decode_filter(segment.filter), Contact.__table__, account.cached.fields, account.zone, work.now
     )
     if segment.due_at == NEVER_COMPARED:
         await fill_segment(work.session, segment.id, condition, work.now)
-    elif not await _compare_batch(work, account.db, segment.id, condition):
+    elif not await _compare_batch(work, segment.id, condition):
         return work.now
     return work.now + COMPARE_INTERVAL
 
 
-async def _compare_batch(work: Work, db: BatchSession, segment: UUID, condition: Any) -> bool:
+async def _compare_batch(work: Work, segment: UUID, condition: ColumnElement[bool]) -> bool:
     """Compares one batch; returns whether it was the last one."""
     entering = await find_new_members(work.session, segment, condition, BATCH)
     leaving = await find_former_members(work.session, segment, condition, BATCH)
     gone = {row.id for row in leaving if not row.there}
     await _write_changes(
         work,
-        db,
-        [{"segment_id": segment, "contact_id": contact} for contact in entering],
-        [{"segment_id": segment, "contact_id": row.id} for row in leaving],
+        [WatchedMember(segment, contact) for contact in entering],
+        [WatchedMember(segment, row.id) for row in leaving],
         {},
         gone,
     )
@@ -143,18 +139,15 @@ async def _compare_batch(work: Work, db: BatchSession, segment: UUID, condition:
 
 async def _write_changes(
     work: Work,
-    db: BatchSession,
-    entering: Sequence[Row],
-    leaving: Sequence[Row],
-    causes: dict[UUID, Any],
+    entering: Sequence[WatchedMember],
+    leaving: Sequence[WatchedMember],
+    causes: dict[UUID, ClaimedEvent],
     gone: Iterable[UUID],
 ) -> None:
     """Writes members and events together. For a member row that another transaction wrote first, that one
     emits the event. For deleted contacts (`gone`) no event is emitted."""
-    entered = await db.insert(INSERT_MEMBERS, entering, now=work.now)
-    left = await db.insert(
-        DELETE_MEMBERS, sorted(leaving, key=lambda row: (row["segment_id"], row["contact_id"]))
-    )
+    entered = await insert_members(work.session, entering, work.now)
+    left = await delete_members(work.session, leaving)
     events = [_event_row(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
     silent = set(gone)
     events += [
@@ -162,18 +155,18 @@ async def _write_changes(
         for row in left
         if row.contact_id not in silent
     ]
-    await db.insert(INSERT_EVENTS, events, now=work.now)
+    await insert_events(work.session, events, work.now)
 
 
-def _event_row(kind: str, row: Any, cause: Any) -> Row:
+def _event_row(kind: str, row: WatchedMember, cause: ClaimedEvent | None) -> NewEvent:
     """The event row, caused by the event that changed the contact, or by time (`cause` None)."""
     event_id = uuid7()
-    return {
-        "id": event_id,
-        "kind": kind,
-        "subject_id": row.contact_id,
-        "source": "system" if cause is None else cause.source,
-        "data": {"segment_id": str(row.segment_id)},
-        "root_event_id": event_id if cause is None else cause.root_event_id,
-        "depth": 0 if cause is None else cause.depth,
-    }
+    return NewEvent(
+        id=event_id,
+        kind=kind,
+        subject_id=row.contact_id,
+        source="system" if cause is None else cause.source,
+        data={"segment_id": str(row.segment_id)},
+        root_event_id=event_id if cause is None else cause.root_event_id,
+        depth=0 if cause is None else cause.depth,
+    )

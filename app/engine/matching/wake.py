@@ -3,7 +3,6 @@ those whose contact was deleted. Entry point: `wake`."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source, index_keys_of
@@ -14,13 +13,16 @@ from app.engine.core.version import Program
 from app.engine.matching.contact_facts import ContactFactsCache
 from app.filters.facts import Facts
 from app.work import Work
-from db.queries.event_matching import (
-    LOCK_ENROLLMENTS,
-    READ_ACTIVE_ENROLLMENTS,
-    WAKE_BY_EVENT,
-    WAKE_ENROLLMENTS,
-    WAKE_ENROLLMENTS_OF_CONTACTS,
+from db.queries.enrollment_wake import (
+    ActiveEnrollment,
+    EndedWait,
+    end_event_waits,
+    lock_enrollments,
+    read_active_enrollments,
+    wake_enrollments,
+    wake_enrollments_of_contacts,
 )
+from db.queries.event_matching import ClaimedEvent
 
 # Every change of the contact. Only these can make a filter true, except filters on workflows or on history.
 CONTACT_CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
@@ -66,61 +68,65 @@ class _ContactEvents:
         )
 
 
-async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
-    """Makes the enrollments due that these events (rows as read) wake."""
-    db = facts_cache.account.db
+async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[ClaimedEvent]) -> None:
+    """Makes the enrollments due that these events wake."""
     gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
     if gone:
-        await db.do(WAKE_ENROLLMENTS_OF_CONTACTS, ids=gone, now=work.now)
+        await wake_enrollments_of_contacts(work.session, gone, work.now)
     events_by_contact: dict[UUID, _ContactEvents] = {}
-    for row in rows:
-        event = EngineEvent(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
-        events_by_contact.setdefault(row.subject_id, _ContactEvents()).add(event, row.occurred_at)
+    for claimed in rows:
+        event = EngineEvent(
+            claimed.id,
+            claimed.kind,
+            Source(claimed.source),
+            claimed.subject_id,
+            claimed.data,
+            claimed.depth,
+        )
+        events_by_contact.setdefault(event.subject_id, _ContactEvents()).add(event, claimed.occurred_at)
     waits = await _settled_waits(work, facts_cache, events_by_contact)
     if not waits:
         return
     await facts_cache.load((row.contact_id, program) for row, program in waits)
-    woken, fulfilled = [], []
+    woken: list[UUID] = []
+    fulfilled: list[EndedWait] = []
     for row, program in waits:
         facts = facts_cache.of(row.contact_id)
         if facts is None:
             continue
         event_id = _awaited_event(row, program, events_by_contact[row.contact_id], facts, work.now)
         if event_id is not None:
-            fulfilled.append({"id": row.id, "seq": row.seq, "event_id": event_id})
+            fulfilled.append(EndedWait(row.id, row.seq, event_id))
         elif events_by_contact[row.contact_id].changes(program) and _would_advance(
             row, program, facts, work.now
         ):
             woken.append(row.id)
     if fulfilled or woken:  # in one order, as everywhere where several are locked
-        await db.all(LOCK_ENROLLMENTS, ids=sorted([*(row["id"] for row in fulfilled), *woken]))
-    await db.insert(WAKE_BY_EVENT, fulfilled, now=work.now)
+        await lock_enrollments(work.session, [*(wait.id for wait in fulfilled), *woken])
+    await end_event_waits(work.session, fulfilled, work.now)
     if woken:
-        await db.do(WAKE_ENROLLMENTS, ids=woken, now=work.now)
+        await wake_enrollments(work.session, woken, work.now)
 
 
 async def _settled_waits(
     work: Work, facts_cache: ContactFactsCache, events_by_contact: dict[UUID, _ContactEvents]
-) -> list[tuple[Any, Program]]:
+) -> list[tuple[ActiveEnrollment, Program]]:
     """The waiting enrollments that these events may wake. Enrollments that a worker is advancing are waited
     for: they may come to wait for one of these events in this very moment."""
-    db = facts_cache.account.db
     concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     due_ids = [row.id for row, _ in concerned if row.due]
     if due_ids:
-        await db.all(LOCK_ENROLLMENTS, ids=sorted(due_ids))
+        await lock_enrollments(work.session, due_ids)
         concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     return [(row, program) for row, program in concerned if row.wait_reason in _INTERRUPTIBLE]
 
 
 async def _concerned_waits(
     work: Work, facts_cache: ContactFactsCache, events_by_contact: dict[UUID, _ContactEvents]
-) -> list[tuple[Any, Program]]:
-    rows = await facts_cache.account.db.planned(
-        READ_ACTIVE_ENROLLMENTS, ids=list(events_by_contact), now=work.now
-    )
+) -> list[tuple[ActiveEnrollment, Program]]:
+    rows = await read_active_enrollments(work.session, list(events_by_contact), work.now)
     programs = await facts_cache.account.programs((row.workflow_id, row.version) for row in rows)
-    concerned: list[tuple[Any, Program]] = []
+    concerned: list[tuple[ActiveEnrollment, Program]] = []
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
         if isinstance(program, Program) and events_by_contact[row.contact_id].concerns(program):
@@ -129,17 +135,18 @@ async def _concerned_waits(
 
 
 def _awaited_event(
-    row: Any, program: Program, contact_events: _ContactEvents, facts: Facts, now: datetime
+    row: ActiveEnrollment, program: Program, contact_events: _ContactEvents, facts: Facts, now: datetime
 ) -> UUID | None:
     """The id of the first event that the enrollment waits for: of its kind, about its subject, after the wait
     began and before its end, however late it is matched. Events of the batch in which the wait began
     carry the same time as its start and do not count."""
-    if row.wait_reason != WaitReason.EVENT or row.started_at is None:
+    began, until = row.started_at, row.wait_until
+    if row.wait_reason != WaitReason.EVENT or began is None or until is None or row.step_key is None:
         return None
     place = program.by_key.get(row.step_key)
     for event, at in contact_events.events:
         awaited = any(place in program.listens.get(pair, ()) for pair in index_keys_of(event))
-        if not awaited or place is None or not row.started_at < at <= row.wait_until:
+        if not awaited or place is None or not began < at <= until:
             continue
         match = program.nodes[place].match
         if match is None or match(facts, now):
@@ -147,7 +154,7 @@ def _awaited_event(
     return None
 
 
-def _would_advance(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
+def _would_advance(row: ActiveEnrollment, program: Program, facts: Facts, now: datetime) -> bool:
     """Whether the enrollment would advance if it were due: a goal is met, a condition holds, the date it
     waits for has changed, or the entry condition no longer holds. `advance` checks the same again."""
     if program.stay_match is not None and not program.stay_match(facts, now):

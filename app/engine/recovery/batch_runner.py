@@ -10,12 +10,11 @@ enrollments; `run_suspects_alone` runs what a dead worker left behind.
 Transient errors of the database are raised instead: no row is to blame, and the batch is tried again."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from app.engine.recovery.poison_isolation import (
     MOST_CRASHES,
-    BatchKind,
     PoisonError,
     next_suspect,
     remove_mark,
@@ -23,12 +22,22 @@ from app.engine.recovery.poison_isolation import (
 )
 from app.engine.recovery.transient_errors import is_transient
 from app.work import Work
+from db.queries.inflight_batches import BatchKind
 
 SUSPECTS_PER_TURN = 25
-Rows = Sequence[Any]
 
 
-class BatchTask(Protocol):
+class BatchRow(Protocol):
+    """A claimed row."""
+
+    @property
+    def id(self) -> UUID: ...
+
+
+RowT = TypeVar("RowT", bound=BatchRow)
+
+
+class BatchTask(Protocol[RowT]):
     """Work that is done in batches of rows, each with an `id`. `poison` is the error of a row that stopped
     the worker `{crashes}` times."""
 
@@ -39,21 +48,21 @@ class BatchTask(Protocol):
     async def turn(self) -> bool:
         """Whether this worker may run suspects now. A lock taken here is held until the transaction ends."""
 
-    async def claim(self, ids: Sequence[UUID]) -> Rows:
+    async def claim(self, ids: Sequence[UUID]) -> Sequence[RowT]:
         """Locks and returns those of these rows that are still due."""
 
-    async def run(self, rows: Rows, mark: UUID | None) -> None:
+    async def run(self, rows: Sequence[RowT], mark: UUID | None) -> None:
         """Processes all rows in one transaction and commits it; the commit also deletes the mark."""
 
-    async def run_alone(self, row: Any) -> None:
+    async def run_alone(self, row: RowT) -> None:
         """Processes one row in its smallest parts and commits each. After an error or a crash the row is
         still before the part that failed. The mark stays."""
 
-    async def park(self, row: Any, error: Exception) -> None:
+    async def park(self, row: RowT, error: Exception) -> None:
         """Stores the error and commits: the row is not tried again unless a member retries it."""
 
 
-async def run_marked(task: BatchTask, rows: Rows) -> bool:
+async def run_marked(task: BatchTask[RowT], rows: Sequence[RowT]) -> bool:
     """Runs the claimed rows. False, with nothing done, when another worker's mark is in the way."""
     mark = await set_mark(task.work, task.kind, [row.id for row in rows])
     if mark is None:
@@ -62,7 +71,7 @@ async def run_marked(task: BatchTask, rows: Rows) -> bool:
     return True
 
 
-async def run_suspects_alone(task: BatchTask) -> int:
+async def run_suspects_alone(task: BatchTask[RowT]) -> int:
     """Runs up to 25 rows that a dead worker left behind, one by one, while this process runs no other batch
     that a crash could harm. Returns how many."""
     async with task.work.runtime.batch_lock.exclusive():
@@ -81,7 +90,7 @@ async def run_suspects_alone(task: BatchTask) -> int:
     return SUSPECTS_PER_TURN
 
 
-async def _run_suspect(task: BatchTask, row: Any, mark: UUID) -> None:
+async def _run_suspect(task: BatchTask[RowT], row: RowT, mark: UUID) -> None:
     """The mark is removed last: until then a crash counts against this row."""
     try:
         await _run_alone_or_park(task, row)
@@ -89,7 +98,7 @@ async def _run_suspect(task: BatchTask, row: Any, mark: UUID) -> None:
         await remove_mark(task.work, mark)
 
 
-async def _run_alone_or_park(task: BatchTask, row: Any) -> None:
+async def _run_alone_or_park(task: BatchTask[RowT], row: RowT) -> None:
     try:
         await task.run_alone(row)
     except Exception as error:
@@ -100,7 +109,7 @@ async def _run_alone_or_park(task: BatchTask, row: Any) -> None:
             await task.park(current, error)
 
 
-async def _run_under_mark(task: BatchTask, rows: Rows, mark: UUID) -> None:
+async def _run_under_mark(task: BatchTask[RowT], rows: Sequence[RowT], mark: UUID) -> None:
     try:
         if not await _run_or_bisect(task, rows, mark):
             await remove_mark(task.work, mark)
@@ -109,7 +118,7 @@ async def _run_under_mark(task: BatchTask, rows: Rows, mark: UUID) -> None:
         raise
 
 
-async def _run_or_bisect(task: BatchTask, rows: Rows, mark: UUID | None) -> bool:
+async def _run_or_bisect(task: BatchTask[RowT], rows: Sequence[RowT], mark: UUID | None) -> bool:
     """Whether the batch committed as a whole; its mark is deleted then."""
     if not rows:
         return False

@@ -9,8 +9,6 @@ its mark exists, no other worker matches events of the account. Suspect events r
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,28 +19,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.fault_hook import Boundary, commit
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import BatchSession
 from db.queries.inflight_batches import (
-    DELETE_MARKS,
-    INSERT_MARK,
-    LOCK_LEFT_BEHIND_MARK,
-    SPLIT_ENROLLMENT_MARK,
-    SPLIT_EVENT_MARK,
-    TAKE_SUSPECT,
+    BatchKind,
+    delete_marks,
+    insert_mark,
+    lock_left_mark,
+    split_mark,
+    take_suspect,
 )
 from db.tenancy import begin
 
 log = structlog.get_logger(__name__)
 
-
-class BatchKind(StrEnum):
-    """What a mark names: enrollments that are being advanced, or events that are being matched."""
-
-    ADVANCE = "advance"
-    MATCH = "match"
-
-
-SPLIT_STATEMENTS = {BatchKind.ADVANCE: SPLIT_ENROLLMENT_MARK, BatchKind.MATCH: SPLIT_EVENT_MARK}
 # A parked enrollment is shown on a screen and a member can retry it. A skipped event is lost for every
 # workflow, and where workers are killed for other reasons, being there three times can still be chance.
 MOST_CRASHES = {BatchKind.ADVANCE: 3, BatchKind.MATCH: 6}
@@ -64,10 +52,9 @@ async def set_mark(work: Work, kind: BatchKind, ids: Sequence[UUID]) -> UUID | N
     """Writes a mark: this process works on these rows. It uses a connection of its own, because the batch's
     connection is in a transaction. None when events of this account have a mark already."""
     mark = uuid7()
-    mark_row = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
     try:
         async with _mark_session(work) as session:
-            inserted = (await session.execute(INSERT_MARK, mark_row)).all()
+            inserted = await insert_mark(session, mark, kind, work.runtime.id, ids)
             await commit(session, Boundary.MARK_SET)
     except BaseException:  # the mark may have been written all the same, and this worker lives
         work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
@@ -89,7 +76,7 @@ async def remove_left_marks(work: Work) -> None:
         return
     try:
         async with _mark_session(work) as session:
-            await session.execute(DELETE_MARKS, {"marks": marks})
+            await delete_marks(session, marks)
             await commit(session, Boundary.MARK_REMOVED)
     except BaseException:
         work.runtime.left_marks.setdefault(work.account_id, []).extend(marks)
@@ -106,11 +93,10 @@ async def _mark_session(work: Work) -> AsyncIterator[AsyncSession]:
 
 async def has_suspects(work: Work, kind: BatchKind) -> bool:
     """Whether a dead worker left a mark that no other worker holds now."""
-    gone = work.runtime.settings.gone_seconds
-    marks = await BatchSession(work.session).all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone)
-    if marks:
+    mark = await lock_left_mark(work.session, kind, work.runtime.settings.gone_seconds)
+    if mark is not None:
         await work.session.rollback()
-    return bool(marks)
+    return mark is not None
 
 
 async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
@@ -118,15 +104,14 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
     transaction of `work` continues."""
     gone = work.runtime.settings.gone_seconds
     async with _mark_session(work) as session:
-        db = BatchSession(session)
-        while marks := await db.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
-            mark: Any = marks[0]
+        while (mark := await lock_left_mark(session, kind, gone)) is not None:
             if len(mark.ids) > 1:
                 log.warning("batch.abandoned", kind=kind, worker=str(mark.worker_id), count=len(mark.ids))
-                await db.do(SPLIT_STATEMENTS[kind], id=mark.id, now=work.now)
+                await split_mark(session, kind, mark.id, work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
-            suspect: Any = (await db.all(TAKE_SUSPECT, id=mark.id, worker=work.runtime.id))[0]
+            suspect = await take_suspect(session, mark.id, work.runtime.id)
             await commit(session, Boundary.MARK_CLAIMED)
-            return Suspect(mark.id, suspect.ids[0], suspect.crashes)
+            if suspect is not None:  # locked above, so it is there
+                return Suspect(mark.id, suspect.ids[0], suspect.crashes)
     return None

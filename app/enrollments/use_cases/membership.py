@@ -2,7 +2,6 @@
 audit entry."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from app.email_addresses import normalize_email
@@ -17,7 +16,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from db.ids import uuid7
 from db.models import Enrollment as Row
-from db.queries.batch_session import INSERT_EVENTS, BatchSession
+from db.queries.new_events import NewEvent, insert_events
 
 NOT_LIVE = "This enrollment has already ended."
 UNDER_WAY = {
@@ -60,24 +59,16 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
         )
     source = "api" if work.actor.kind == "token" else "bulk" if len(requested_ids) > 1 else "user"
     events = [_request(contact, workflow_id, source) for contact in requested_ids]
-    await BatchSession(work.session).insert(INSERT_EVENTS, events, now=work.now)
+    await insert_events(work.session, events, work.now)
     work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(requested_ids))})
     work.notify_worker()
     await work.commit()
     return len(requested_ids)
 
 
-def _request(contact_id: UUID, workflow_id: UUID, source: str) -> dict[str, Any]:
+def _request(contact_id: UUID, workflow_id: UUID, source: str) -> NewEvent:
     event_id = uuid7()
-    return {
-        "id": event_id,
-        "kind": MANUAL,
-        "subject_id": contact_id,
-        "source": source,
-        "data": {"workflow_id": str(workflow_id)},
-        "root_event_id": event_id,
-        "depth": 0,
-    }
+    return NewEvent(event_id, MANUAL, contact_id, source, {"workflow_id": str(workflow_id)}, event_id)
 
 
 async def locked_row(work: Work, enrollment_id: UUID) -> Row:
@@ -96,8 +87,8 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
     if row.status != "active":
         raise Conflict(NOT_LIVE)
     changes = ChangeSet()
-    changes.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
-    await changes.write(work, BatchSession(work.session))
+    changes.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER))
+    await changes.write(work)
     work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})
     await work.commit()
 

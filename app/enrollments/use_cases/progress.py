@@ -11,9 +11,8 @@ from app.enrollments.use_cases.membership import locked_row, refuse_twice, refus
 from app.errors import Conflict, Invalid
 from app.work import Work
 from db.models import Enrollment as Row
-from db.queries.batch_session import BatchSession
-from db.queries.enrollment_batches import CANCEL_UNSENT_EFFECTS
-from db.queries.step_side_effects import CLOSE_APPROVALS
+from db.queries.enrollment_changes import cancel_unsent_effects
+from db.queries.step_side_effects import ClosedApproval, close_approvals
 
 ENDED = "This enrollment has already ended."
 PAUSED = "This enrollment is paused. Resume it first."
@@ -100,11 +99,10 @@ async def close_open_visits(
     """Closes the open visits as left, cancels effects that were not sent (`error` says why), and closes open
     approvals."""
     ids = [row.id for row in rows]
-    db = BatchSession(work.session)
     await work.enrollments.close_visits(ids, detail, work.now)
-    await db.do(CANCEL_UNSENT_EFFECTS, ids=ids, error=error)
-    closed = [{"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"} for row in rows]
-    await db.insert(CLOSE_APPROVALS, closed)
+    await cancel_unsent_effects(work.session, ids, error)
+    closed = [ClosedApproval(row.id, row.seq, "withdrawn") for row in rows]
+    await close_approvals(work.session, closed)
 
 
 def restart_at_step(row: Row, step_key: str, now: Any) -> None:

@@ -151,7 +151,7 @@ async def _move_group(
     """Moves these (locked) enrollments, which are at the place that the choice names."""
     ids = [row.id for row in rows]
     if choice.to == EXIT:
-        await end_enrollments(work, BatchSession(work.session), ids, ExitReason.REMOVED_BY_USER)
+        await end_enrollments(work, ids, ExitReason.REMOVED_BY_USER)
         return MoveResult(exited=len(rows))
     unsettled = await lock_unfinished_effects(work.session, ids)
     busy = {effect.enrollment_id for effect in unsettled if effect.under_way}

@@ -62,7 +62,8 @@ def _choose(run: "Run", node: "Node") -> UUID | None:
         return None
     if config.mode == "round_robin":
         state = around.states.setdefault(node.key, {})
-        turn = int(state.get("next", 0)) % len(users)
+        following = state.get("next", 0)
+        turn = (following if isinstance(following, int) else 0) % len(users)
         state["next"] = (turn + 1) % len(users)
         return users[turn]
     if config.mode == "least_busy":

@@ -6,6 +6,7 @@ field of `StepKind`; what a kind leaves out has the default given here."""
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from app.filters.evaluate import Match
 from app.filters.facts import FactValue
 from app.filters.fields import Fields
 from app.filters.parse import describe as describe_filter_expression
+from app.json_types import Json
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -180,13 +182,14 @@ def skip_deleted_contact(run: "Run", node: "Node") -> int:
     return skip(run, node, "The contact was deleted.")
 
 
-def set_field(run: "Run", node: "Node", key: str, old: object, new: FactValue) -> int:
+def set_field(run: "Run", node: "Node", key: str, old: FactValue, new: Json) -> int:
     """Sets a field of the contact to `new`; nothing changes if the field has that value already."""
-    changed = new != old or isinstance(new, bool) is not isinstance(old, bool)
-    run.record(node, Outcome.DONE, {"field": key, "old": old, "new": new, "changed": changed})
+    before = old.isoformat() if isinstance(old, datetime) else old
+    changed = new != before or isinstance(new, bool) is not isinstance(before, bool)
+    run.record(node, Outcome.DONE, {"field": key, "old": before, "new": new, "changed": changed})
     if changed:
         run.facts.values[key] = run.out.fields[key] = new
-        run.change(ContactChange("field", node.key, run.seq, key, old, new))
+        run.change(ContactChange("field", node.key, run.seq, key, before, new))
     return node.after
 
 

@@ -18,6 +18,7 @@ from app.engine.core.steps.outbound import request_effect, wait_for_window
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -42,7 +43,7 @@ def execute(run: "Run", node: "Node") -> int:
     config: Chat = node.config
     if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
         return waiting
-    payload = {"channel": config.channel, "text": node.templates["text"].render(run.facts)}
+    payload: JsonObject = {"channel": config.channel, "text": node.templates["text"].render(run.facts)}
     return request_effect(run, node, EffectRequest("chat", node.key, 0, "", payload, config.on_doubt))
 
 

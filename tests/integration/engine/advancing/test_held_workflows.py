@@ -15,7 +15,7 @@ from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession, due_accounts
 from db.queries.effect_claims import claim_effects, mark_interrupted_calls
-from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
+from db.queries.enrollment_batches import claim_due_enrollments
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Welcome.")
@@ -65,7 +65,7 @@ async def due(stage: Stage) -> bool:
 async def claimed(stage: Stage, most: int) -> list[UUID]:
     """The workflows of what one claim takes, in its order; taken back."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=most)
+        rows = await claim_due_enrollments(work.session, work.now, most)
     return [row.workflow_id for row in rows]
 
 
@@ -146,10 +146,7 @@ async def test_two_workers_share_due_enrollments(stage: Stage) -> None:
         open_work(stage.runtime, stage.account, SYSTEM) as first_work,
         open_work(stage.runtime, stage.account, SYSTEM) as two,
     ):
-        rows = [
-            await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=4)
-            for work in (first_work, two)
-        ]
+        rows = [await claim_due_enrollments(work.session, work.now, 4) for work in (first_work, two)]
     assert [[row.workflow_id for row in part] for part in rows] == [[first] * 4, [first] * 2 + [second] * 2]
     assert len({row.id for part in rows for row in part}) == 8
 
@@ -244,7 +241,7 @@ async def test_claims_read_no_rows_of_held_workflows(stage: Stage, analyzed: str
     now = await stage.now()
 
     def due_enrollments(session: AsyncSession) -> Awaitable[object]:
-        return session.execute(CLAIM_DUE_ENROLLMENTS, {"now": now, "most": 500})
+        return claim_due_enrollments(session, now, 500)
 
     def due_effects(session: AsyncSession) -> Awaitable[object]:
         return claim_effects(session, now, 40, 60)

@@ -15,8 +15,7 @@ from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollme
 from app.filters.ast import Op
 from app.ports import Refused, Unknown
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import BatchSession
-from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
+from db.queries.enrollment_batches import claim_due_enrollments
 from jobs.tasks import match_and_advance
 from tests.support.pending_effects import claim_effect, expire_lease
 from tests.support.scenario import USER, Stage, ask
@@ -160,7 +159,7 @@ async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]
     """Claims the due enrollment and lets its batch fail; before that is written, a member changes the
     enrollment."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [row] = await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=5)
+        [row] = await claim_due_enrollments(work.session, work.now, 5)
         await work.session.rollback()  # it failed, and its lock is gone
         await meanwhile(row.id)
         await AdvanceTask(work).park(row, ValueError("Once."))

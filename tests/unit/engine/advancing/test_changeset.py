@@ -8,7 +8,7 @@ import pytest
 from app.engine.advancing.changeset import ChangeSet
 from app.engine.core.types import ContactChange, Decision, Status
 from app.filters.fields import BUILT_IN
-from db.queries.enrollment_batches import UPDATED_FIELDS
+from db.queries.contact_batches import UPDATED_FIELDS
 from tests.support.engine_kit import FIELDS, program
 
 
@@ -27,4 +27,4 @@ def test_a_field_that_no_statement_writes_is_refused() -> None:
     )  # fmt: skip
     assert "email" in FIELDS
     with pytest.raises(ValueError, match="does not write the field 'email'"):
-        ChangeSet().add(row, decision, program())
+        ChangeSet().advance(row, decision, program())
