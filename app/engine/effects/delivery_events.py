@@ -5,7 +5,6 @@ from app.engine.matching.event_subscriptions import subscribed_kinds
 from app.ports import ADDRESS_ERROR, UNCLEAR_PREFIX, CallOutcome, Refused, Sent
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import ClaimedEffect, insert_delivery_event
 
 

@@ -20,10 +20,10 @@ from app.workflows.schemas.publication import AudienceView
 from db.filters import where
 from db.ids import uuid7
 from db.models import Contact, Job
-from db.queries.batch_session import INSERT_EVENTS, BatchSession
 from db.queries.contact_conditions import Clause, created_until, live_or_deleted
 from db.queries.contact_pages import count_contacts
 from db.queries.contact_writes import lock_next_contacts
+from db.queries.new_events import NewEvent, insert_events
 
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
@@ -87,9 +87,8 @@ async def run_audience(work: Work, job: Job) -> bool:
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
     after = msgspec.convert(result.get("cursor"), UUID | None)
     ids = await lock_next_contacts(work.session, await _set(work, version, job), after, BATCH)
-    await BatchSession(work.session).insert(
-        INSERT_EVENTS, [_enroll_request(contact, workflow_id) for contact in ids], now=work.now
-    )
+    events = [_enroll_request(contact, workflow_id) for contact in ids]
+    await insert_events(work.session, events, work.now)
     result["changed"] = msgspec.convert(result.get("changed", 0), int) + len(ids)
     if ids:
         result["cursor"] = str(ids[-1])
@@ -109,14 +108,7 @@ async def _row(work: Work, workflow_id: UUID, number: int) -> Any:
     return await work.workflows.version(workflow_id, number)
 
 
-def _enroll_request(contact_id: UUID, workflow_id: UUID) -> dict[str, Any]:
+def _enroll_request(contact_id: UUID, workflow_id: UUID) -> NewEvent:
     event_id = uuid7()
-    return {
-        "id": event_id,
-        "kind": MANUAL,
-        "subject_id": contact_id,
-        "source": "system",
-        "data": {"workflow_id": str(workflow_id), "audience": True},
-        "root_event_id": event_id,
-        "depth": 0,
-    }
+    data: JsonObject = {"workflow_id": str(workflow_id), "audience": True}
+    return NewEvent(event_id, MANUAL, contact_id, "system", data, event_id)

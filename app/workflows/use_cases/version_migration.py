@@ -24,7 +24,6 @@ from app.work import Work
 from app.workflows.schemas.publication import EXIT, FINISH, START, MoveChoice
 from db.ids import uuid7
 from db.models import Job
-from db.queries.batch_session import BatchSession
 from db.queries.version_migration import (
     LockedEnrollment,
     MarkedEnrollment,

@@ -45,8 +45,8 @@ BUGS = (
         "decision-lost",
         "The decision not to let a contact enter is not stored.",
         "app/engine/matching/enroll.py",
-        "    await db.insert(INSERT_DECISIONS, rows, now=work.now)\n",
-        "    await db.insert(INSERT_DECISIONS, rows[1:], now=work.now)\n",
+        "    await insert_decisions(work.session, rows, work.now)\n",
+        "    await insert_decisions(work.session, rows[1:], work.now)\n",
         ("tests/integration/engine/test_end_to_end.py",),
     ),
     Bug(

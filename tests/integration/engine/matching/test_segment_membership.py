@@ -12,7 +12,7 @@ from app.segments.schemas import SegmentChangeForm
 from app.segments.use_cases import change_segment
 from app.work import SYSTEM, open_work
 from app.workflows.use_cases.publication import set_status
-from db.queries.batch_session import BatchSession
+from db.queries.event_matching import take_matcher_lock
 from tests.support.scenario import Stage, ask
 from tests.support.schedule_kit import emitted_events, publish_live
 
@@ -71,7 +71,7 @@ async def test_comparison_waits_for_the_matcher(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await BatchSession(work.session).take_matcher_lock()
+        await take_matcher_lock(work.session)
         comparing = asyncio.create_task(run_schedules(stage.runtime, stage.account))
         done, _ = await asyncio.wait([comparing], timeout=1)
         assert not done
