@@ -17,7 +17,7 @@ from app.engine.matching.matcher import match_events
 from app.engine.schedules.scheduler import run_schedules
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import due_accounts
+from db.queries.due_accounts import due_accounts
 from jobs.job_runner import run_jobs
 
 log = structlog.get_logger(__name__)

@@ -36,7 +36,7 @@ from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
 from db.connection import refuse_strong_role
-from db.queries.batch_session import due_accounts
+from db.queries.due_accounts import due_accounts
 from db.queries.worker_heartbeats import delete_silent_workers, record_worker
 from jobs.job_runner import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from app.json_types import JsonObject
+from app.json_types import Json
 
 
 class EnrolledRow(Protocol):
@@ -40,7 +40,7 @@ class EnrollmentRow(EnrolledRow, Protocol):
     @property
     def entered_at(self) -> datetime: ...
     @property
-    def data(self) -> Mapping[str, JsonObject]: ...
+    def data(self) -> Mapping[str, Json]: ...
     @property
     def wake_event_id(self) -> UUID | None: ...
     @property

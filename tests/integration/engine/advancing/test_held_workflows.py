@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.engine.core.steps import AddTag, SendEmail, Wait
 from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import due_accounts
+from db.queries.due_accounts import due_accounts
 from db.queries.effect_claims import claim_effects, mark_interrupted_calls
 from db.queries.enrollment_batches import claim_due_enrollments
 from tests.support.scenario import Stage
