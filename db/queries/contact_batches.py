@@ -42,7 +42,7 @@ class ContactUpdate(msgspec.Struct, frozen=True):
     custom: Mapping[str, FactValue]
 
 
-class ContactTag(msgspec.Struct, frozen=True):
+class TagOfContact(msgspec.Struct, frozen=True):
     """A tag of a contact."""
 
     contact_id: UUID
@@ -88,7 +88,7 @@ update contacts c
 )
 # A tag that was deleted meanwhile is skipped instead of failing the batch.
 _ADD_CONTACT_TAGS = BatchStatement(
-    ContactTag,
+    TagOfContact,
     """
 insert into contact_tags (contact_id, tag_id)
 select v.contact_id, v.tag_id
@@ -101,7 +101,7 @@ _READ_TAG_NAMES = text("""
 select id, name from tags where account_id = current_account() and id = any(cast(:ids as uuid[]))
 """)
 _REMOVE_CONTACT_TAGS = BatchStatement(
-    ContactTag,
+    TagOfContact,
     """
 delete from contact_tags t
  using {v}
@@ -149,12 +149,12 @@ async def update_contacts(session: AsyncSession, rows: Sequence[ContactUpdate], 
     await write_batch(session, _UPDATE_CONTACTS, rows, now=now)
 
 
-async def add_contact_tags(session: AsyncSession, rows: Sequence[ContactTag]) -> None:
+async def add_contact_tags(session: AsyncSession, rows: Sequence[TagOfContact]) -> None:
     """Adds tags to contacts."""
     await write_batch(session, _ADD_CONTACT_TAGS, rows)
 
 
-async def remove_contact_tags(session: AsyncSession, rows: Sequence[ContactTag]) -> None:
+async def remove_contact_tags(session: AsyncSession, rows: Sequence[TagOfContact]) -> None:
     """Removes tags from contacts."""
     await write_batch(session, _REMOVE_CONTACT_TAGS, rows)
 

@@ -81,7 +81,7 @@ class NewEffect(msgspec.Struct, frozen=True):
     on_doubt: str
 
 
-class Visit(msgspec.Struct, frozen=True):
+class VisitKey(msgspec.Struct, frozen=True):
     """The key of a visit to a step."""
 
     enrollment_id: UUID
@@ -157,7 +157,7 @@ update effects set status = 'cancelled', fence = fence + 1,
    and status in ('pending', 'retry')
 """)
 _CANCEL_EFFECTS_OF_VISITS = BatchStatement(
-    Visit,
+    VisitKey,
     """
 update effects f set status = 'cancelled', fence = f.fence + 1,
        error = concat_ws(' ', cast(:error as text), 'Last try: ' || f.error)
@@ -203,6 +203,6 @@ async def cancel_unsent_effects(session: AsyncSession, enrollments: Sequence[UUI
     await execute(session, _CANCEL_UNSENT_EFFECTS, ids=enrollments, error=error)
 
 
-async def cancel_effects_of_visits(session: AsyncSession, visits: Sequence[Visit], error: str) -> None:
+async def cancel_effects_of_visits(session: AsyncSession, visits: Sequence[VisitKey], error: str) -> None:
     """Cancels what these visits have not sent; `error` says why."""
     await write_batch(session, _CANCEL_EFFECTS_OF_VISITS, visits, error=error)

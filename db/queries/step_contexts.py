@@ -42,7 +42,7 @@ class PastEvent(msgspec.Struct, frozen=True):
     changes: dict[str, list[Json]] | None
 
 
-class StepState(msgspec.Struct, frozen=True):
+class LockedState(msgspec.Struct, frozen=True):
     """What a step stores across enrollments."""
 
     workflow_id: UUID
@@ -155,17 +155,17 @@ async def read_past_events(
     )
 
 
-async def lock_step_states(session: AsyncSession, steps: Sequence[tuple[UUID, str]]) -> list[StepState]:
+async def lock_step_states(session: AsyncSession, steps: Sequence[tuple[UUID, str]]) -> list[LockedState]:
     """The states of these steps (workflow and step key), locked until the transaction ends, always in the
     same order. A step that has none yet gets an empty one."""
     keys: dict[str, SqlValue] = {
         "workflow_id": [workflow for workflow, _ in steps],
         "step_key": [step for _, step in steps],
     }
-    states = await fetch_all(session, StepState, _LOCK_STEP_STATES, **keys)
+    states = await fetch_all(session, LockedState, _LOCK_STEP_STATES, **keys)
     if len(states) < len(steps):
         await execute(session, _CREATE_STEP_STATES, **keys)
-        states = await fetch_all(session, StepState, _LOCK_STEP_STATES, **keys)
+        states = await fetch_all(session, LockedState, _LOCK_STEP_STATES, **keys)
     return states
 
 

@@ -63,7 +63,7 @@ class ChangeSet:
         self.contacts: dict[UUID, _NewValues] = {}
         self.tagged: dict[tuple[UUID, UUID], bool] = {}
         self.ended_ids: list[UUID] = []
-        self.canceled_visits: list[changes.Visit] = []
+        self.canceled_visits: list[changes.VisitKey] = []
         self.ended: list[tuple[EnrolledRow, Decision]] = []
         self.side_records = SideRecords()
 
@@ -106,7 +106,7 @@ class ChangeSet:
         if row.wait_reason in EFFECT_WAITS and any(
             execution.outcome is Outcome.SKIPPED for execution in decision.closed
         ):
-            self.canceled_visits.append(changes.Visit(row.id, row.seq))
+            self.canceled_visits.append(changes.VisitKey(row.id, row.seq))
         self.side_records.add(row, decision)
         self._effects(row, decision)
         for workflow in decision.enter:
@@ -243,7 +243,7 @@ class ChangeSet:
             contacts.ContactUpdate(contact, built_in, custom)
             for contact, (built_in, custom) in sorted(self.contacts.items(), key=itemgetter(0))
         ]
-        tags = [(contacts.ContactTag(*pair), on) for pair, on in sorted(self.tagged.items())]
+        tags = [(contacts.TagOfContact(*pair), on) for pair, on in sorted(self.tagged.items())]
         await contacts.update_contacts(session, updates, now)
         await contacts.add_contact_tags(session, [tag for tag, on in tags if on])
         await contacts.remove_contact_tags(session, [tag for tag, on in tags if not on])
