@@ -12,6 +12,10 @@ from app.email_addresses import normalize_email
         ("  Ana.Bo+news@Mail.Example.COM ", "ana.bo+news@mail.example.com"),
         ("o'hara@example.com", "o'hara@example.com"),
         ("ána@münchen.example", "ána@münchen.example"),
+        # Accepted because they exist or are stored, and stored as they are typed.
+        ("a..b@docomo.ne.jp", "a..b@docomo.ne.jp"),
+        ("ana@corp.local", "ana@corp.local"),
+        ("ana@xn--mnchen-3ya.example", "ana@xn--mnchen-3ya.example"),
     ],
 )
 def test_a_valid_address_is_trimmed_and_lower_case(text: str, stored: str) -> None:

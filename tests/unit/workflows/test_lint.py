@@ -73,6 +73,8 @@ def test_a_good_draft_may_go_live() -> None:
         (SendEmail(subject="{{ x }}", body="x"), "subject"),
         (SendEmail(subject="x", body="{{ contact.first_nam }}"), "body"),
         (SendEmail(subject="x", body="x", reply_to="nobody"), "reply_to"),
+        (SendEmail(subject="x", body="x", reply_to="help@example"), "reply_to"),
+        (SendEmail(subject="x", body="x", reply_to="a@x.test, b@x.test"), "reply_to"),
         (SendEmail(subject="x", body="x", from_name="a\r\nBcc: b"), "from_name"),
         (Webhook(), "url"),
         (Webhook(url="ftp://x.test"), "url"),

@@ -1,9 +1,9 @@
 """Send an email to the contact. The step requests an effect; `app.engine.effects.dispatcher` claims it and
 `app.engine.effects.channels` sends it. The enrollment waits for the outcome."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from app.email_addresses import normalize_email
 from app.engine.core.checks import Problems, check_one_line, check_templates, check_text, check_window
 from app.engine.core.merge_tags import Output
 from app.engine.core.name_lookup import Names
@@ -25,8 +25,6 @@ from app.filters.fields import Fields
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
     from app.engine.core.version import Node
-
-_ADDRESS = re.compile(r"[^\s@<>,]+@[^\s@<>,]+\Z")
 
 
 class SendEmail(Config, frozen=True, tag="send_email"):
@@ -84,7 +82,7 @@ def validate(config: SendEmail, fields: Fields, names: Names) -> Problems:
     yield from check_templates(templates(config), fields, names)
     yield from check_one_line(config.from_name, "from_name")
     yield from check_one_line(config.reply_to, "reply_to")
-    if config.reply_to and "{{" not in config.reply_to and not _ADDRESS.match(config.reply_to):
+    if config.reply_to and "{{" not in config.reply_to and not normalize_email(config.reply_to):
         yield "reply_to", "Enter one email address to reply to, such as help@example.com."
     yield from check_window(config.window)
 

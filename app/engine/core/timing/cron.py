@@ -3,7 +3,10 @@
 Each field is `*`, a number, a name (jan, mon), a range, any of these with a step (`*/15`, `9-17/2`), or a
 list of them. Sunday is 0 or 7. When neither day field begins with `*`, a day that fits either of them counts;
 else it must fit both. Instants follow the rule of `calendar`: in a gap the first instant after it, in an
-overlap once, the first time."""
+overlap once, the first time.
+
+Not cronsim or croniter, which were tried: cronsim refuses `fri-sun`, runs `6-6/5` at 6, 11, 16 and 21, and
+says no more than "Bad hour"; croniter reads `6-6` as every hour. Each call parses the expression again."""
 
 import calendar
 from bisect import bisect_right
