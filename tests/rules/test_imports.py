@@ -157,6 +157,17 @@ def test_a_breach_is_named_with_what_to_do(copy: Path, breach: str) -> None:
     assert [message for message in messages if message not in output] == [], result.stdout
 
 
+def test_an_exception_that_nothing_needs_fails(copy: Path) -> None:
+    (copy / "pyproject.toml").write_text(CONFIG.replace("app.cli -> alembic", "app.cli -> pytest"))
+    try:
+        result = lint(copy)
+    finally:
+        (copy / "pyproject.toml").write_text(CONFIG)
+    assert result.returncode == 1
+    assert "No matches for ignored import app.cli -> pytest" in result.stdout
+    assert "remove that line" in result.stdout
+
+
 def test_a_new_statement_or_task_needs_no_line(copy: Path) -> None:
     new = [copy / "db/queries/new_topic.py", copy / "app/web/new_tool.py", copy / "jobs/new_turns.py"]
     for path in new:

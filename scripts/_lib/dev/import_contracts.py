@@ -8,10 +8,18 @@ import sys
 
 from importlinter.cli import lint_imports
 
+HELP = """\
+imports: the contracts are in pyproject.toml ([tool.importlinter]); docs/architecture.md shows the layers.
+"No matches for ignored import": nothing imports it any more; remove that line.
+"Missing layer" or "does not exist": the module was moved; rename it in its contract."""
+
 
 def main() -> None:
-    """Check the current folder; exit code 1 when a contract is broken or names a module that isn't there."""
-    sys.exit(lint_imports(no_cache=True, no_logo=True))
+    """Check the current folder; exit code 1 when a contract is broken or names what isn't there."""
+    failed = lint_imports(no_cache=True, no_logo=True)
+    if failed:
+        print(HELP)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
