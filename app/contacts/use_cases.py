@@ -20,6 +20,7 @@ from db.models import Contact
 from db.queries.contact_pages import ContactRow, find_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
 
+TAGS = list[TagRef]
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
 )
@@ -50,7 +51,7 @@ def view_of(row: ContactRow) -> ContactView:
         email_consent=row.email_consent,
         sms_consent=row.sms_consent,
         fields=row.fields,
-        tags=[TagRef(UUID(tag["id"]), tag["name"]) for tag in row.tags],
+        tags=msgspec.convert(row.tags, TAGS),
         rev=row.rev,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -83,7 +84,7 @@ async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> UUID:
     contact = Contact(fields={}, created_at=work.now, updated_at=work.now)
     _fill(contact, filled)
     try:
-        contact_id = (await work.contacts.add(contact, auto_refresh=False)).id
+        contact_id = (await work.contacts.add(contact)).id
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"": TAKEN_MEANWHILE}) from None

@@ -5,7 +5,6 @@ at most one batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -22,10 +21,19 @@ from app.imports.domain.row_matching import (
     read_row,
     reject_duplicate,
 )
-from app.imports.row_verdicts import BATCH, match_rows, previewed, recounted, row_of
+from app.imports.domain.stored import ImportOptions, read_options
+from app.imports.row_verdicts import BATCH, count_verdicts, match_rows, previewed, row_of
 from app.work import Work
 from db.ids import uuid7
-from db.models import Job
+from db.models import Import, Job, Tag
+from db.queries.import_rows import (
+    StoredRow,
+    insert_import_rows,
+    last_checked_line,
+    list_matchable_rows,
+    take_accepted_rows,
+)
+from db.repositories.tags import slug_of
 
 MOST_CURSORS = 2
 
@@ -50,9 +58,10 @@ async def check_import(work: Work, job: Job) -> bool:
     import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "checking" or import_.job_id != job.id:
         return True
+    options = read_options(import_.options)
     cursor = _cursors.pop(job.id, None)
     if cursor is None or cursor.checked != import_.rows_checked:
-        cursor = await _open_cursor(work, import_)
+        cursor = await _open_cursor(work, import_, options)
     lines = [line for _, line in zip(range(BATCH), cursor.rows, strict=False)]
     fields = await work.fields.catalog()
     region = (await work.accounts.own()).default_region
@@ -66,13 +75,17 @@ async def check_import(work: Work, job: Job) -> bool:
         row if row.verdict == "bad" else reject_duplicate(row, cursor.first_lines, denials) for row in rows
     ]
     before, rematched = await _apply_denials(work, import_, rows, denials)
-    tags = await _existing_tags(work, import_.options.get("tags", []))
-    await match_rows(work, [*rematched, *rows], import_.options, tags, lock=False)
-    await _save_verdicts(work, import_, rows, before, rematched)
+    tags = await _existing_tags(work, options.tags)
+    await match_rows(work, [*rematched, *rows], options, tags, lock=False)
+    stored = [row_of(row) for row in (*rematched, *rows)]
+    await insert_import_rows(work.session, import_.id, stored, work.now)
+    count_verdicts(import_, [row.verdict for row in stored], [row.verdict for row in before])
+    import_.rows_checked += len(rows)
     finished = len(lines) < BATCH
+    job.progress, job.total = import_.rows_checked, import_.rows_total
     if finished:
-        await work.imports.change(import_id, status="ready", rows_total=import_.rows_checked + len(rows))
-    await work.imports.set_job_progress(job.id, import_.rows_checked + len(rows), import_.rows_total)
+        import_.status, import_.rows_total = "ready", import_.rows_checked
+    await work.imports.save(import_, work.now)
     await work.commit()
     if not finished:
         cursor.checked += len(rows)
@@ -81,14 +94,15 @@ async def check_import(work: Work, job: Job) -> bool:
 
 
 async def _apply_denials(
-    work: Work, import_: Any, rows: Sequence[CheckedRow], denials: Mapping[int, Values]
-) -> tuple[Sequence[Any], list[CheckedRow]]:
+    work: Work, import_: Import, rows: Sequence[CheckedRow], denials: Mapping[int, Values]
+) -> tuple[list[StoredRow], list[CheckedRow]]:
     """Applies denied consents of later lines to the first line of the same contact. Returns the rows of
     earlier batches that this changes: as they were stored, and as they have to be matched again."""
     for row in rows:
         row.values |= denials.get(row.line, {})
     new_lines = {row.line for row in rows}
-    before = await work.imports.take_rows(import_.id, [line for line in denials if line not in new_lines])
+    earlier = [line for line in denials if line not in new_lines]
+    before = await take_accepted_rows(work.session, import_.id, earlier)
     rematched = [previewed(row) for row in before]
     for row in rematched:
         row.values |= denials[row.line]
@@ -108,14 +122,14 @@ def _keep_cursor(job_id: UUID, cursor: FileCursor) -> None:
     _cursors[job_id] = cursor
 
 
-async def _open_cursor(work: Work, import_: Any) -> FileCursor:
+async def _open_cursor(work: Work, import_: Import, options: ImportOptions) -> FileCursor:
     """A cursor after the rows that already have a verdict."""
     text, _encoding = decode(await work.imports.content(import_.id))
-    rows = data_lines(text, import_.delimiter, import_.options.get("has_header", True))
+    rows = data_lines(text, import_.delimiter, options.has_header)
     first_lines: dict[tuple[str, str], int] = {}
     if import_.rows_checked:
-        last = await work.imports.last_line(import_.id)
-        for row in await work.imports.matchable_rows(import_.id):
+        last = await last_checked_line(work.session, import_.id)
+        for row in await list_matchable_rows(work.session, import_.id):
             for key in matching_keys(row.values).items():
                 first_lines.setdefault(key, row.line)
         rows = (row for row in rows if row[0] > last)
@@ -124,21 +138,6 @@ async def _open_cursor(work: Work, import_: Any) -> FileCursor:
 
 async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
     """Ids of the tags to add. A tag that doesn't exist yet gets a random id, which no contact has."""
-    existing = await work.imports.tag_ids(names)
-    return frozenset(existing.get(name) or uuid7() for name in names)
-
-
-async def _save_verdicts(
-    work: Work,
-    import_: Any,
-    rows: Sequence[CheckedRow],
-    before: Sequence[Any],
-    rematched: Sequence[CheckedRow],
-) -> None:
-    """Writes the verdicts of new `rows`, and of the rows that were matched `again` after they had been
-    counted as in `before`."""
-    await work.imports.add_rows(import_.id, [row_of(row) for row in (*rematched, *rows)], work.now)
-    counts = recounted(import_, before, rematched)
-    for row in rows:
-        counts[f"rows_{row.verdict}"] += 1
-    await work.imports.change(import_.id, rows_checked=import_.rows_checked + len(rows), **counts)
+    slugs = [slug_of(name) for name in names]
+    existing = {tag.slug: tag.id for tag in await work.tags.get_many(Tag.slug.in_(slugs))} if slugs else {}
+    return frozenset(existing.get(slug) or uuid7() for slug in slugs)

@@ -10,11 +10,10 @@ from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody
 
 from app.errors import Invalid
 from app.imports.domain.csv_reader import MOST_ROWS
-from app.imports.domain.row_matching import escape_formula
 from app.imports.domain.sample_file import as_csv, sample_csv
-from app.imports.pages import page_of
+from app.imports.pages import bad_rows, list_page, page_of
 from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadPage
-from app.imports.use_cases import cancel_import, load_import, start_check, start_run, summary_of, upload
+from app.imports.use_cases import cancel_import, load_import, start_check, start_run, upload
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
@@ -46,15 +45,7 @@ class ImportController(Controller):
         before: FromQuery[UUID | None] = None,
     ) -> ImportList:
         """Imports of the account, newest first."""
-        rows, more = await work.imports.page(before, after)
-        new = action(work, "new", "New import", "/imports/new", permission=IMPORT, method="GET")
-        newer, older = (more, True) if before else (after is not None, more)
-        return ImportList(
-            items=[summary_of(row) for row in rows],
-            next=f"/imports?after={rows[-1].id}" if rows and older else "",
-            previous=f"/imports?before={rows[0].id}" if rows and newer else "",
-            actions=actions(new),
-        )
+        return await list_page(work, after, before)
 
     @get("/new", page="imports/new.html", guards=[may(IMPORT)])
     async def new(self, request: Request, work: NamedDependency[Work]) -> UploadPage:
@@ -120,9 +111,7 @@ class ImportController(Controller):
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The rejected lines as they are in the file, with their line number and the reason in front."""
         import_ = await load_import(work, import_id)
-        table = [["line", "reason", *(escape_formula(name) for name in import_.header)]]
-        async for row in work.imports.bad_rows(import_id):
-            table += [[str(row.line), row.reason or "", *(escape_formula(cell) for cell in row.cells)]]
+        table = await bad_rows(work, import_)
         return Response("\ufeff" + as_csv(table), media_type=CSV, headers=_attachment("bad-rows.csv"))
 
 

@@ -1,9 +1,11 @@
 """Verdicts on imported rows, for both jobs of an import: `match_rows` compares rows with the current
 contacts, `row_of` and `previewed` write a verdict to its stored row and read it back."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from uuid import UUID
+
+import msgspec
 
 from app.contacts.domain import display_name
 from app.filters.fields import TEXT_FIELDS
@@ -14,14 +16,18 @@ from app.imports.domain.row_matching import (
     CheckedRow,
     ExistingContact,
     Values,
+    Verdict,
     denied_consents,
     describes_other_person,
     match_row,
     matching_keys,
     reject,
 )
+from app.imports.domain.stored import ExternalIdMatch, ImportOptions, RowValues, read_values
 from app.work import Work
-from db.repositories.imported_contacts import ImportedContactRepository
+from db.models import Import
+from db.queries.import_rows import StoredRow
+from db.queries.imported_contacts import MatchedContact, match_contacts
 
 BATCH = 500
 
@@ -29,7 +35,7 @@ EXTERNAL_ID_MOVED = "Another contact got this external ID after the preview. Che
 
 
 async def match_rows(
-    work: Work, rows: Sequence[CheckedRow], options: Mapping[str, Any], tags: frozenset[UUID], *, lock: bool
+    work: Work, rows: Sequence[CheckedRow], options: ImportOptions, tags: frozenset[UUID], *, lock: bool
 ) -> None:
     """Gives every row that is not bad its verdict, judged by the current contacts. `lock` is for the run: it
     locks the contacts, and an external ID may only match the contact that the preview showed."""
@@ -40,9 +46,8 @@ async def match_rows(
             keys.setdefault(kind, []).append(key)
     if not good:
         return
-    contacts = ImportedContactRepository(work.session, work.now)
     existing: dict[tuple[str, str], ExistingContact] = {}
-    for contact in await contacts.matching(keys, tags, lock=lock):
+    for contact in await match_contacts(work.session, keys, tags, lock=lock):
         existing_contact = _existing_contact(contact)
         for kind in ("external_id", "email"):
             if value := existing_contact.values.get(kind):
@@ -51,7 +56,7 @@ async def match_rows(
             ("like", "\x1f".join(str(existing_contact.values.get(key) or "") for key in LIKENESS_FIELDS)),
             existing_contact,
         )
-    update = options.get("existing", "update") == "update"
+    update = options.existing == "update"
     row_by_contact: dict[UUID, CheckedRow] = {}
     for row in good:
         match_row(row, existing, update, tags)
@@ -67,50 +72,44 @@ async def match_rows(
             reject(row, f"Same contact as line {earlier.line}.{ALSO_DENIED if denied else ''}")
 
 
-def _existing_contact(contact: Any) -> ExistingContact:
-    names = (*TEXT_FIELDS, *CHANNELS)
-    values: Values = {name: value for name in names if (value := getattr(contact, name)) is not None}
+def _existing_contact(contact: MatchedContact) -> ExistingContact:
+    stored = msgspec.structs.asdict(contact)
+    values: Values = {
+        name: value for name in (*TEXT_FIELDS, *CHANNELS) if (value := stored[name]) is not None
+    }
     custom: Values = {f"custom.{field_id}": value for field_id, value in contact.fields.items()}
     return ExistingContact(contact.id, values | custom, frozenset(contact.tag_ids))
 
 
-VERDICTS = ("new", "changed", "unchanged", "bad")
+def row_of(row: CheckedRow) -> StoredRow:
+    """A row with its verdict as it is stored."""
+    values = RowValues(row.values, row.changes if row.values else {}, _external_id_match(row))
+    return StoredRow(row.line, row.cells, values.stored(), row.verdict, row.reason, row.contact_id)
 
 
-def row_of(row: CheckedRow) -> dict[str, Any]:
-    """The stored row of a verdict, by column name."""
-    values: dict[str, Any] = {"set": row.values, "changes": row.changes} if row.values else {}
-    if row.match is not None and row.matched_by == "external_id":
-        details = {
-            key: row.match.values.get(key) for key in ("email", "company") if row.match.values.get(key)
-        }
-        values["by_external_id"] = {
-            "name": display_name(row.match.values),
-            "detail": " · ".join(str(value) for value in details.values()),
-            "differs": describes_other_person(row.values, row.match),
-        }
-    return {
-        "line": row.line,
-        "cells": row.cells,
-        "values": values,
-        "verdict": row.verdict,
-        "reason": row.reason,
-        "contact_id": row.contact_id,
-    }
+def _external_id_match(row: CheckedRow) -> ExternalIdMatch | None:
+    if row.match is None or row.matched_by != "external_id":
+        return None
+    details = [str(row.match.values[key]) for key in ("email", "company") if row.match.values.get(key)]
+    return ExternalIdMatch(
+        display_name(row.match.values), " · ".join(details), describes_other_person(row.values, row.match)
+    )
 
 
-def previewed(row: Any) -> CheckedRow:
+def previewed(row: StoredRow) -> CheckedRow:
     """A stored row with the verdict of the check."""
-    checked_row = CheckedRow(row.line, row.cells, dict(row.values.get("set", {})), row.verdict)
-    if "by_external_id" in row.values:
+    values = read_values(row.values)
+    checked_row = CheckedRow(row.line, row.cells, values.values, row.verdict)
+    if values.by_external_id is not None:
         checked_row.previewed_id = row.contact_id
     return checked_row
 
 
-def recounted(import_: Any, before: Sequence[Any], after: Sequence[CheckedRow]) -> dict[str, int]:
-    """The verdict counts of an import after these rows changed their verdicts, by column name."""
-    counts = {verdict: getattr(import_, f"rows_{verdict}") for verdict in VERDICTS}
-    for old, new in zip(before, after, strict=True):
-        counts[old.verdict] -= 1
-        counts[new.verdict] += 1
-    return {f"rows_{verdict}": count for verdict, count in counts.items()}
+def count_verdicts(import_: Import, added: Iterable[Verdict], removed: Iterable[Verdict]) -> None:
+    """Adds verdicts to the counts of an import, and takes off those that they replace."""
+    counts = Counter(added)
+    counts.subtract(removed)
+    import_.rows_new += counts["new"]
+    import_.rows_changed += counts["changed"]
+    import_.rows_unchanged += counts["unchanged"]
+    import_.rows_bad += counts["bad"]

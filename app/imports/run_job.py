@@ -4,19 +4,27 @@
 loses and repeats nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from app.imports.domain.row_matching import (
-    CheckedRow,
-)
-from app.imports.row_verdicts import BATCH, match_rows, previewed, recounted, row_of
+from app.imports.domain.row_matching import CheckedRow
+from app.imports.domain.stored import ImportOptions, read_options
+from app.imports.row_verdicts import BATCH, count_verdicts, match_rows, previewed
+from app.json_types import Json, JsonObject
 from app.work import Work
 from db.ids import uuid7
-from db.models import Job
-from db.repositories.imported_contacts import ImportedContactRepository
+from db.models import Import, Job
+from db.queries.contact_audit import ContactAuditEntry, insert_contact_audit_entries
+from db.queries.import_rows import AppliedRow, list_unapplied_rows, mark_rows_applied
+from db.queries.imported_contacts import (
+    AddedTag,
+    ContactValues,
+    add_tags,
+    insert_contacts,
+    update_contacts,
+)
+from db.queries.new_events import NewEvent, insert_events
 
 TRIES = 3
 
@@ -28,53 +36,55 @@ async def run_import(work: Work, job: Job) -> bool:
     import_ = await work.imports.lock(import_id)
     if import_ is None or import_.status != "running" or import_.job_id != job.id:
         return True
-    stored_rows = await work.imports.unapplied_rows(import_id, BATCH)
+    stored_rows = await list_unapplied_rows(work.session, import_id, BATCH)
     rows = [previewed(row) for row in stored_rows]
     if rows:
         fields = await work.fields.catalog()
         for row in rows:
             row.values = {key: value for key, value in row.values.items() if key in fields}
         await _write(work, import_, rows)
-        await work.imports.mark_applied(import_id, [row_of(row) for row in rows], work.now)
+        applied = [AppliedRow(row.line, row.verdict, row.reason, row.contact_id) for row in rows]
+        await mark_rows_applied(work.session, import_id, applied, work.now)
     finished = len(rows) < BATCH
-    counts = recounted(import_, stored_rows, rows)
-    completion: dict[str, Any] = (
-        {"status": "done", "finished_at": work.now, "content": b""} if finished else {}
-    )
-    await work.imports.change(import_id, applied=import_.applied + len(rows), **counts, **completion)
-    await work.imports.set_job_progress(job.id, import_.applied + len(rows), job.total)
+    count_verdicts(import_, [row.verdict for row in rows], [row.verdict for row in stored_rows])
+    import_.applied += len(rows)
+    job.progress = import_.applied
     if finished:
-        totals = {name.removeprefix("rows_"): (None, count) for name, count in counts.items()}
+        import_.status, import_.finished_at, import_.content = "done", work.now, b""
+        totals = {
+            "new": (None, import_.rows_new),
+            "changed": (None, import_.rows_changed),
+            "unchanged": (None, import_.rows_unchanged),
+            "bad": (None, import_.rows_bad),
+        }
         work.audit("import.finished", "import", import_id, totals)
+    await work.imports.save(import_, work.now)
     await work.commit()
     return finished
 
 
-async def _write(work: Work, import_: Any, rows: Sequence[CheckedRow]) -> None:
+async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow]) -> None:
     """Writes one batch: contacts, tags, events and audit entries, each with one statement."""
-    names = import_.options.get("tags", [])
-    tags = await work.tags.ensure(names)
+    options = read_options(import_.options)
+    tags = await work.tags.ensure(options.tags)
     tag_ids = frozenset(tags.values())
-    contacts = ImportedContactRepository(work.session, work.now)
-    created = await _create(work, contacts, rows, import_.options, tag_ids)
+    created = await _create(work, rows, options, tag_ids)
     changed = [row for row in rows if row.verdict == "changed" and row.contact_id is not None]
     edited = [
-        (row.contact_id, row.values) for row in changed if row.contact_id and set(row.changes) - {"tags"}
+        ContactValues(row.contact_id, row.values)
+        for row in changed
+        if row.contact_id and set(row.changes) - {"tags"}
     ]
-    await contacts.update(edited)
+    await update_contacts(work.session, edited, work.now)
     written = [row.contact_id for row in (*created, *changed) if row.contact_id]
-    tagged = await contacts.tag(written, sorted(tag_ids))
-    await _record(contacts, import_, (created, changed), tagged, {tag: name for name, tag in tags.items()})
+    tagged = await add_tags(work.session, written, sorted(tag_ids), work.now)
+    await _record(work, import_, (created, changed), tagged, {tag: name for name, tag in tags.items()})
     if written:
         work.notify_worker()
 
 
 async def _create(
-    work: Work,
-    contacts: ImportedContactRepository,
-    rows: Sequence[CheckedRow],
-    options: Mapping[str, Any],
-    tag_ids: frozenset[UUID],
+    work: Work, rows: Sequence[CheckedRow], options: ImportOptions, tag_ids: frozenset[UUID]
 ) -> list[CheckedRow]:
     """Inserts the new contacts. When an insert is skipped, another transaction has created the contact in the
     meantime, so the row is matched again."""
@@ -82,12 +92,13 @@ async def _create(
     pending = list(rows)
     for _ in range(TRIES):
         await match_rows(work, pending, options, tag_ids, lock=True)
-        new = [row for row in pending if row.verdict == "new"]
-        for row in new:
-            row.contact_id = uuid7()
-        inserted_ids = await contacts.insert([(row.contact_id, row.values) for row in new if row.contact_id])
-        created += [row for row in new if row.contact_id in inserted_ids]
-        pending = [row for row in new if row.contact_id not in inserted_ids]
+        new = {uuid7(): row for row in pending if row.verdict == "new"}
+        for contact_id, row in new.items():
+            row.contact_id = contact_id
+        contacts = [ContactValues(contact_id, row.values) for contact_id, row in new.items()]
+        inserted_ids = await insert_contacts(work.session, contacts, work.now)
+        created += [row for contact_id, row in new.items() if contact_id in inserted_ids]
+        pending = [row for contact_id, row in new.items() if contact_id not in inserted_ids]
         if not pending:
             break
     for row in pending:
@@ -100,32 +111,42 @@ async def _create(
 
 
 async def _record(
-    contacts: ImportedContactRepository,
-    import_: Any,
+    work: Work,
+    import_: Import,
     written: tuple[Sequence[CheckedRow], Sequence[CheckedRow]],
-    tagged: Sequence[tuple[UUID, UUID]],
+    tagged: Sequence[AddedTag],
     names: Mapping[UUID, str],
 ) -> None:
     """Writes the events of a batch, and one audit entry per contact."""
     created, changed = written
     added: dict[UUID, list[str]] = {}
-    for contact, tag in tagged:
-        added.setdefault(contact, []).append(names[tag])
-    facts: list[tuple[str, UUID, Mapping[str, Any]]] = []
-    entries: list[tuple[str, UUID, Mapping[str, Any]]] = []
+    for tag in tagged:
+        added.setdefault(tag.contact_id, []).append(names[tag.tag_id])
+    events: list[NewEvent] = []
+    entries: list[ContactAuditEntry] = []
     for action, rows in (("contact.created", created), ("contact.updated", changed)):
         for row in rows:
             if row.contact_id is None:
                 continue
-            edits = {key: pair for key, pair in row.changes.items() if key != "tags"}
+            edits: dict[str, list[Json]] = {
+                key: [*pair] for key, pair in row.changes.items() if key != "tags"
+            }
             if action == "contact.created":
-                facts.append((action, row.contact_id, {}))
+                events.append(_event(action, row.contact_id, {}))
                 edits = {key: [None, value] for key, value in row.values.items()}
             elif edits:
-                facts.append((action, row.contact_id, {"changes": edits}))
+                events.append(_event(action, row.contact_id, {"changes": {**edits}}))
             if row.contact_id in added:
                 edits = edits | {"tags": [None, ", ".join(sorted(added[row.contact_id]))]}
-            entries.append((action, row.contact_id, edits))
-    facts += [("tag.added", contact, {"tag_id": str(tag)}) for contact, tag in tagged]
-    await contacts.events(facts)
-    await contacts.audit(import_.id, import_.filename, entries)
+            entries.append(ContactAuditEntry(action, row.contact_id, edits))
+    events += [_event("tag.added", tag.contact_id, {"tag_id": str(tag.tag_id)}) for tag in tagged]
+    await insert_events(work.session, events, work.now)
+    await insert_contact_audit_entries(
+        work.session, entries, actor_kind="import", actor_id=str(import_.id), actor_name=import_.filename,
+        now=work.now,
+    )  # fmt: skip
+
+
+def _event(kind: str, contact_id: UUID, data: JsonObject) -> NewEvent:
+    event_id = uuid7()
+    return NewEvent(event_id, kind, contact_id, "import", data, event_id)

@@ -1,16 +1,16 @@
 """The JSON of imports and their forms."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
 
+from app.filters.normalize import Value
+from app.imports.domain.stored import Status
 from app.patch import Patch
 from app.web.actions import Action
-
-Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "cancelled"]
 
 
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ class RowSample(msgspec.Struct):
     detail: str
     reason: str
     contact_id: UUID | None
-    changes: list[tuple[str, Any, Any]]
+    changes: list[tuple[str, Value, Value]]
 
 
 class RejectionReason(msgspec.Struct):

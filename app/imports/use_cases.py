@@ -2,25 +2,30 @@
 `cancel_import`. Each loads, decides, writes, audits and commits."""
 
 import asyncio
-from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
 from app.errors import Conflict, Invalid, NotFound
 from app.imports.domain.columns import guess, mapping_errors
 from app.imports.domain.csv_reader import filled_lines, read_table, titles
 from app.imports.domain.encoding import FileError, decode
-from app.imports.schemas import ImportSummary, MappingForm, Status
+from app.imports.domain.stored import ImportOptions, Status, read_options
+from app.imports.schemas import ImportSummary, MappingForm
+from app.json_types import JsonObject
 from app.patch import resolve
 from app.work import Work
 from db.ids import uuid7
 from db.models import Import
+from db.queries.import_pages import ImportRecord, find_import
+from db.queries.import_rows import delete_import_rows
 from db.repositories.tags import slug_of
 
 LONGEST_TAG = 60
 MOST_TAGS = 20
-STATES = {
+STOPPED: dict[str | None, Status] = {"failed": "failed", "cancelled": "cancelled"}
+STATES: dict[Status, str] = {
     "uploaded": "is waiting for its columns",
     "checking": "is being checked",
     "ready": "has been checked",
@@ -51,12 +56,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
             delimiter=table.delimiter,
             header=table.header,
             mapping=guess(table.header, fields) if table.has_header else _mapping_by_content(table.samples),
-            options={
-                "has_header": table.has_header,
-                "samples": table.samples,
-                "tags": [],
-                "existing": "update",
-            },
+            options=msgspec.to_builtins(ImportOptions(table.has_header, table.samples)),
             rows_total=table.rows,
             created_by=work.actor.name,
         )
@@ -79,27 +79,27 @@ def _mapping_by_content(samples: list[list[str]]) -> dict[str, str]:
     }
 
 
-async def load_import(work: Work, import_id: UUID) -> Any:
+async def load_import(work: Work, import_id: UUID) -> ImportRecord:
     """One import. Raises `NotFound`."""
-    import_ = await work.imports.find(import_id)
+    import_ = await find_import(work.session, import_id)
     if import_ is None:
         raise NotFound("import")
     return import_
 
 
-async def _locked(work: Work, import_id: UUID) -> Any:
-    """One import, locked until the commit. It locks the job first and then the import, in the same order as
-    the worker."""
+async def _locked(work: Work, import_id: UUID) -> tuple[Import, ImportRecord]:
+    """One import to change, locked until the commit, and what decides about it. It locks the job first and
+    then the import, in the same order as the worker."""
     before = await load_import(work, import_id)
     if before.job_id is not None:
-        await work.imports.lock_job(before.job_id)
-    import_ = await work.imports.lock(import_id)
-    if import_ is None:
+        await work.jobs.locked(before.job_id)
+    row = await work.imports.lock(import_id)
+    if row is None:
         raise NotFound("import")
-    return import_
+    return row, await load_import(work, import_id)
 
 
-def summary_of(import_: Any) -> ImportSummary:
+def summary_of(import_: ImportRecord) -> ImportSummary:
     """An import as the page shows it."""
     writing = import_.status in ("running", "done") or import_.applied > 0
     return ImportSummary(
@@ -123,29 +123,29 @@ def summary_of(import_: Any) -> ImportSummary:
     )
 
 
-def status_of(import_: Any) -> Status:
+def status_of(import_: ImportRecord) -> Status:
     """The status of an import; it is failed or canceled when its job is."""
-    if import_.status in ("checking", "running") and import_.job_status in ("failed", "cancelled"):
-        return cast("Status", import_.job_status)
-    return cast("Status", import_.status)
+    if import_.status in ("checking", "running"):
+        return STOPPED.get(import_.job_status, import_.status)
+    return import_.status
 
 
-def is_checked(import_: Any) -> bool:
+def is_checked(import_: ImportRecord) -> bool:
     """Whether every row has its verdict."""
     return bool(import_.rows_total) and import_.rows_checked >= import_.rows_total
 
 
-def may_map(import_: Any) -> bool:
+def may_map(import_: ImportRecord) -> bool:
     """Whether the columns can be mapped (again): nothing was written and no job is running."""
     return import_.applied == 0 and status_of(import_) in ("uploaded", "ready", "failed", "cancelled")
 
 
-def may_run(import_: Any) -> bool:
+def may_run(import_: ImportRecord) -> bool:
     """Whether the run can be started or resumed: all rows are checked and no job is running."""
     return is_checked(import_) and status_of(import_) in ("ready", "failed", "cancelled")
 
 
-def may_cancel(import_: Any) -> bool:
+def may_cancel(import_: ImportRecord) -> bool:
     """Whether the import can still be canceled."""
     return status_of(import_) in ("uploaded", "checking", "ready", "running")
 
@@ -153,50 +153,50 @@ def may_cancel(import_: Any) -> bool:
 async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     """Stores the column mapping and starts the check. Raises `NotFound`, `Conflict` (running or done),
     `Invalid`."""
-    import_ = await _locked(work, import_id)
+    row, import_ = await _locked(work, import_id)
     if not may_map(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. Its columns can't be changed now.")
-    shape = await _table_shape(work, import_, form.first_line)
+    options = read_options(import_.options)
+    shape = await _table_shape(work, import_, options.has_header, form.first_line)
     columns = {**import_.mapping, **form.columns}
-    stored = import_.options.get("tags", [])
-    tags, problem = (stored, {}) if form.tags is UNSET else tags_of(form.tags or "")
+    tags, problem = (options.tags, {}) if form.tags is UNSET else tags_of(form.tags or "")
     errors = mapping_errors(columns, import_.header, await work.fields.catalog()) | problem
     if errors:
         raise Invalid(errors)
-    await work.imports.delete_rows(import_id)
+    await delete_import_rows(work.session, import_id)
     if import_.job_id is not None:
         await work.jobs.cancel(import_.job_id, work.now)
-    job_id = work.add_job("import", "import.check", {"import_id": str(import_id)}, shape["rows_total"])
-    await work.imports.change(
-        import_id,
-        status="checking",
-        mapping=columns,
-        header=shape["header"],
-        rows_total=shape["rows_total"],
-        options={
-            **import_.options, "has_header": shape["has_header"], "tags": tags,
-            "existing": resolve(form.existing, import_.options.get("existing", "update")),
-        },
-        rows_checked=0, rows_new=0, rows_changed=0, rows_unchanged=0, rows_bad=0,
-        job_id=job_id,
-        error=None,
-    )  # fmt: skip
+    args: JsonObject = {"import_id": str(import_id)}
+    row.job_id = work.add_job("import", "import.check", args, shape.rows)
+    existing = resolve(form.existing, options.existing)
+    chosen = ImportOptions(shape.has_header, options.samples, tags, existing)
+    row.status, row.error = "checking", None
+    row.mapping, row.options = columns, msgspec.to_builtins(chosen)
+    row.header, row.rows_total = shape.header, shape.rows
+    row.rows_checked = row.rows_new = row.rows_changed = row.rows_unchanged = row.rows_bad = 0
+    await work.imports.save(row, work.now)
     await work.commit()
 
 
-async def _table_shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
-    """The header and the number of rows, according to the member's choice for the first line."""
-    has_header = import_.options.get("has_header", True)
-    shape = {"has_header": has_header, "header": import_.header, "rows_total": import_.rows_total}
+class TableShape(msgspec.Struct, frozen=True):
+    """The header of a file, and how many rows it has."""
+
+    has_header: bool
+    header: list[str]
+    rows: int
+
+
+async def _table_shape(work: Work, import_: ImportRecord, has_header: bool, first_line: str) -> TableShape:
+    """The shape of the file, according to the member's choice for the first line."""
     chosen = first_line == "names" if first_line else has_header
     if chosen == has_header:
-        return shape
+        return TableShape(has_header, import_.header, import_.rows_total)
     text, _encoding = decode(await work.imports.content(import_.id))
     _line, cells = next(filled_lines(text, import_.delimiter))
     rows = import_.rows_total + (1 if has_header else -1)
     if rows == 0:
         raise Invalid({"first_line": "Then the file has no rows left to import."})
-    return {"has_header": chosen, "header": titles(cells, chosen), "rows_total": rows}
+    return TableShape(chosen, titles(cells, chosen), rows)
 
 
 def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
@@ -211,12 +211,13 @@ def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
 
 async def start_run(work: Work, import_id: UUID) -> None:
     """Starts or continues writing contacts. Raises `NotFound`, `Conflict`."""
-    import_ = await _locked(work, import_id)
+    row, import_ = await _locked(work, import_id)
     if not may_run(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]} and can't be started now.")
     total = import_.rows_new + import_.rows_changed
-    job_id = work.add_job("import", "import.run", {"import_id": str(import_id)}, total)
-    await work.imports.change(import_id, status="running", job_id=job_id, error=None)
+    row.job_id = work.add_job("import", "import.run", {"import_id": str(import_id)}, total)
+    row.status, row.error = "running", None
+    await work.imports.save(row, work.now)
     work.audit(
         "import.started",
         "import",
@@ -228,11 +229,12 @@ async def start_run(work: Work, import_id: UUID) -> None:
 
 async def cancel_import(work: Work, import_id: UUID) -> None:
     """Stops an import; contacts that were written stay. Raises `NotFound`, `Conflict`."""
-    import_ = await _locked(work, import_id)
+    row, import_ = await _locked(work, import_id)
     if not may_cancel(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. There is nothing to cancel.")
     if import_.job_id is not None:
         await work.jobs.cancel(import_.job_id, work.now)
-    await work.imports.change(import_id, status="cancelled", finished_at=work.now)
+    row.status, row.finished_at = "cancelled", work.now
+    await work.imports.save(row, work.now)
     work.audit("import.cancelled", "import", import_id, {"written": (None, import_.applied)})
     await work.commit()

@@ -225,7 +225,7 @@ async def _create_contact(work: Work, email: str) -> UUID:
     try:
         async with work.session.begin_nested():
             contact = Contact(email=email, created_at=work.now, updated_at=work.now)
-            contact_id = (await work.contacts.add(contact, auto_refresh=False)).id
+            contact_id = (await work.contacts.add(contact)).id
     except IntegrityError:
         existing = await work.contacts.holder_of("email", email)
         if existing is None:

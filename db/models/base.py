@@ -37,6 +37,7 @@ class Base(BasicAttributes, DeclarativeBase):
         UUID: Uuid(),
         datetime: DateTime(timezone=True),
         StoredJson: JSONB(none_as_null=True),
+        dict[str, str]: JSONB(none_as_null=True),
         list[dict[str, str]]: JSONB(none_as_null=True),
         list[str]: JSONB(none_as_null=True),
     }

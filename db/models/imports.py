@@ -29,7 +29,7 @@ class Import(TenantRow, Timed, Base):
     encoding: Mapped[str] = mapped_column(server_default="")
     delimiter: Mapped[str] = mapped_column(server_default="")
     header: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
-    mapping: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
+    mapping: Mapped[dict[str, str]] = mapped_column(server_default=text("'{}'::jsonb"))
     options: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     rows_total: Mapped[int] = mapped_column(server_default="0")
     rows_checked: Mapped[int] = mapped_column(server_default="0")

@@ -22,7 +22,7 @@ PostgreSQL parses the text of timestamps slowly."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import UnionType
-from typing import Generic, TypeVar, get_args, get_origin
+from typing import Generic, Literal, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -109,10 +109,13 @@ _KINDS: dict[type, str] = {
 
 
 def _column_type(annotation: type | UnionType) -> str:
-    """The kind of a field's column: `X | None` is X, and a generic type is what it is made from."""
+    """The kind of a field's column: `X | None` is X, a generic type is what it is made from,
+    and a literal is the type of its values."""
     if isinstance(annotation, UnionType):
         [annotation] = [part for part in get_args(annotation) if part is not type(None)]
     made_from = get_origin(annotation) or annotation
+    if made_from is Literal:
+        made_from = type(get_args(annotation)[0])
     for base, name in _KINDS.items():
         if isinstance(made_from, type) and issubclass(made_from, base):
             return name

@@ -21,9 +21,8 @@ MOST_COUNTED = 10_000
 SortValue: TypeAlias = str | datetime
 
 
-class ContactRow(msgspec.Struct, frozen=True):
-    """A contact. `fields` are the custom values by the field's id; each tag has `id` and `name`, sorted by
-    name. The text fields are in the order of `TEXT_FIELDS`."""
+class ContactTexts(msgspec.Struct, frozen=True):
+    """The id of a contact and its text fields, in the order of `TEXT_FIELDS`."""
 
     id: UUID
     first_name: str | None
@@ -41,6 +40,12 @@ class ContactRow(msgspec.Struct, frozen=True):
     website: str | None
     time_zone: str | None
     external_id: str | None
+
+
+class ContactRow(ContactTexts, frozen=True):
+    """A contact. `fields` are the custom values by the field's id; each tag has `id` and `name`, sorted by
+    name."""
+
     owner: UUID | None
     owner_name: str
     email_consent: str

@@ -13,11 +13,7 @@ class ContactRepository(TenantRepository[Contact]):
 
     async def lock(self, contact_id: UUID) -> Contact | None:
         """One contact as it is now, deleted or not, locked until the transaction ends."""
-        return await self.get_one_or_none(
-            Contact.id == contact_id,
-            with_for_update=True,
-            execution_options={"populate_existing": True},
-        )
+        return await self.get_one_or_none(Contact.id == contact_id, with_for_update=True)
 
     async def holder_of(
         self, key: Literal["email", "external_id"], value: str, but: UUID | None = None

@@ -1,14 +1,17 @@
 """Imports that are killed, cancelled, failed or overtaken by others."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.imports import check_job
+from app.imports import check_job, run_job
 from app.imports.domain.sample_file import sample_rows
 from app.work import SYSTEM, open_work
 from db.models import Job
-from db.repositories.imported_contacts import ImportedContactRepository
+from db.queries.imported_contacts import ContactValues, insert_contacts
 from tests.support.imports_kit import TASKS, act, counts, run_queued_jobs, show, table, upload
 from tests.support.world import AccountMember, World
 
@@ -104,22 +107,21 @@ async def test_canceled_import_raises_the_fence_of_its_running_job(world: World)
 async def test_contact_created_concurrently_is_updated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     who = await world.person("operator")
     mail = sample_rows(3)[1][10]
-    original = ImportedContactRepository.insert
 
-    async def late(self: ImportedContactRepository, rows: Any) -> Any:
+    async def late(session: AsyncSession, contacts: Sequence[ContactValues], now: datetime) -> set[UUID]:
         await world.sql(
             "insert into contacts (account_id, id, email) values ($1, gen_random_uuid(), $2)"
             " on conflict do nothing",
             who.account_id,
             mail,
         )
-        return await original(self, rows)
+        return await insert_contacts(session, contacts, now)
 
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")
         await run_queued_jobs(world, who)
         page = await act(client, await show(client, page), "run")
-        monkeypatch.setattr(ImportedContactRepository, "insert", late)
+        monkeypatch.setattr(run_job, "insert_contacts", late)
         await run_queued_jobs(world, who)
         assert counts(await show(client, page)) == (2, 1, 0, 0)
     counted = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)

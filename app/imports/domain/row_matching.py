@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 
 from app.filters.fields import Fields
+from app.filters.normalize import Value
 from app.imports.domain.columns import FULL_NAME, IGNORE
 from app.imports.domain.consents import CHANNELS, DENIED, UnknownWord, consent_of
 
 Verdict = Literal["new", "changed", "unchanged", "bad"]
-Values = dict[str, str | int | float | bool | None]
+Values = dict[str, Value]
 Normalize = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
 UNIQUE = ("external_id", "email")
 LIKENESS_FIELDS = ("first_name", "last_name", "company", "phone")
@@ -44,7 +45,7 @@ class CheckedRow(msgspec.Struct):
     verdict: Verdict = "new"
     reason: str | None = None
     contact_id: UUID | None = None
-    changes: dict[str, list[object]] = {}
+    changes: dict[str, list[Value]] = {}
     match: ExistingContact | None = None
     matched_by: str = ""
     previewed_id: UUID | None = None
@@ -184,11 +185,9 @@ def _remark(values: Mapping[str, object], contact: ExistingContact) -> str | Non
     return None
 
 
-def differences(
-    values: Values, contact: ExistingContact, tag_ids: frozenset[UUID]
-) -> dict[str, list[object]]:
+def differences(values: Values, contact: ExistingContact, tag_ids: frozenset[UUID]) -> dict[str, list[Value]]:
     """Field key to [from, to] of the changes; "tags" to [0, the number of added tags]."""
-    changes: dict[str, list[object]] = {
+    changes: dict[str, list[Value]] = {
         key: [contact.values.get(key), value]
         for key, value in values.items()
         if contact.values.get(key) != value and not _stays_denied(key, value, contact)
