@@ -13,13 +13,13 @@ from redis.asyncio import Redis
 
 from app.redaction import hide_paths
 from app.settings import Settings
+from app.web import openapi
 from app.web.auth import Authenticate, Directory, Identity, LimitRate
 from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
-from app.web.openapi import SchemaController
 from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
@@ -54,7 +54,7 @@ def build_app(
     identity = Identity(directory, tokens, cookies)
     limiter = Limiter(redis, "account", settings.rate_limit_per_minute, 60, breaker)
     app = Litestar(
-        [*routes, SchemaController, static_file],
+        [*routes, static_file],
         request_class=Request,
         response_class=Shaped,
         before_request=cast("BeforeRequestHookHandler", prepare),  # it uses the app's own Request class
@@ -67,7 +67,7 @@ def build_app(
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,
         multipart_form_part_limit=PARTS,
-        openapi_config=None,
+        openapi_config=openapi.config(),
         logging_config=None,
         lifespan=lifespan,
         plugins=plugins,

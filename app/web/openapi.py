@@ -1,18 +1,35 @@
-"""Builds the OpenAPI 3.1 document from the types of the handlers, and adds what content negotiation adds:
-forms, pages and problems. `SchemaController` serves it as a page and as JSON."""
+"""Adds to Litestar's OpenAPI 3.1 document what content negotiation adds: forms, pages and problems.
 
+`config` makes Litestar build the document from the types of the handlers, `build_document` completes it, and
+`SchemaController` serves it as a page and as JSON."""
+
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from litestar import Controller, Litestar, get
-from litestar._openapi.datastructures import OpenAPIContext
-from litestar._openapi.path_item import create_path_item_for_route
+from litestar import Controller, Litestar, Router, get
 from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, License, Reference, SecurityScheme
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    License,
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    PathItem,
+    Reference,
+    RequestBody,
+    Responses,
+    Schema,
+    SecurityScheme,
+)
 from litestar.response import Response
-from litestar.routes import HTTPRoute
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import ControllerRouterHandler
 
 from app.web import content_negotiation
 from app.web.guards import signed_in
@@ -29,21 +46,22 @@ DESCRIPTION = (
     "Sign in with `POST /sessions`, or create a personal access token under *Access tokens*, and send it as "
     "`Authorization: Bearer`."
 )
-PROBLEM = {
-    "type": "object",
-    "required": ["title", "status"],
-    "properties": {
-        "type": {"type": "string", "default": "about:blank"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "instance": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {"type": "object", "additionalProperties": {"type": "string"}},
-        "current": {"description": "The current state, for a conflict."},
+TEXT = Schema(type=OpenAPIType.STRING)
+PROBLEM = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["title", "status"],
+    properties={
+        "type": Schema(type=OpenAPIType.STRING, default="about:blank"),
+        "title": TEXT,
+        "status": Schema(type=OpenAPIType.INTEGER),
+        "detail": TEXT,
+        "code": TEXT,
+        "instance": TEXT,
+        "request_id": TEXT,
+        "errors": Schema(type=OpenAPIType.OBJECT, additional_properties=TEXT),
+        "current": Schema(description="The current state, for a conflict."),
     },
-}
+)
 REFUSALS = {
     "401": "Not signed in.",
     "403": "Not allowed, or called from a foreign origin.",
@@ -74,69 +92,94 @@ def config() -> OpenAPIConfig:
         license=License(name="MIT", identifier="MIT"),
         components=Components(security_schemes=schemes),
         use_handler_docstrings=True,
+        render_plugins=[JsonRenderPlugin()],  # without one Litestar prepares its viewers
+        openapi_router=SchemaRouter("/", route_handlers=[SchemaController]),
     )
 
 
-def build_document(app: Litestar) -> dict[str, Any]:
-    """The OpenAPI document of every route of the app."""
-    settings = config()
-    context = OpenAPIContext(openapi_config=settings, plugins=app.plugins.openapi)
-    root = settings.to_openapi_schema()
-    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
-    root.paths = {route.path_format or "/": create_path_item_for_route(context, route) for route in routes}
-    root.components.schemas = context.schema_registry.generate_components_schemas()
-    built: dict[str, Any] = root.to_schema()
-    built["components"].setdefault("schemas", {})["Problem"] = PROBLEM
-    for route in routes:
-        for method, (handler, _) in route.route_handler_map.items():
-            operation = built["paths"][route.path_format or "/"].get(method.lower())
-            if operation is not None:
-                _complete(operation, handler, method)
-    built["paths"] = {path: item for path, item in built["paths"].items() if item}
+class SchemaRouter(Router):
+    """Serves `SchemaController` and nothing else: Litestar would add its own viewers and error page here."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        return super().register(value) if value is SchemaController else []
+
+
+def build_document(app: Litestar) -> OpenAPI:
+    """The OpenAPI document of every route of the app, built once."""
+    if "openapi" not in app.state:
+        document = app.openapi_schema
+        document.components.schemas["Problem"] = PROBLEM
+        for route in app.routes:
+            if isinstance(route, HTTPRoute):
+                _complete_path(document, route)
+        app.state["openapi"] = document
+    built: OpenAPI = app.state["openapi"]
     return built
 
 
-def _complete(operation: dict[str, Any], handler: HTTPRouteHandler, method: str) -> None:
-    responses = operation.setdefault("responses", {})
+def _complete_path(document: OpenAPI, route: HTTPRoute) -> None:
+    item = (document.paths or {}).get(route.path_format or "/")
+    for method, (handler, _) in route.route_handler_map.items():
+        operation = _operations(item).get(method) if item else None
+        if operation is not None:
+            _complete(operation, handler, method)
+
+
+def _operations(item: PathItem) -> dict[str, Operation]:
+    """The operations of a path by method."""
+    by_method = {
+        "GET": item.get,
+        "POST": item.post,
+        "PUT": item.put,
+        "PATCH": item.patch,
+        "DELETE": item.delete,
+    }
+    return {method: operation for method, operation in by_method.items() if operation is not None}
+
+
+def _complete(operation: Operation, handler: HTTPRouteHandler, method: str) -> None:
+    responses = operation.responses = dict(operation.responses or {})
     responses.pop("400", None)
-    _pages(responses, handler, method)
-    _bodies(operation, handler)
+    _add_pages(responses, handler, method)
+    _add_forms(operation, handler)
     public = bool(handler.opt.get("public"))
-    operation["security"] = [{}] if public else SECURITY
+    operation.security = [{}] if public else SECURITY
     for status in _refusals(handler, method, public):
-        responses[status] = {
-            "description": REFUSALS[status],
-            "content": {content_negotiation.PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        media = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
+        responses[status] = OpenAPIResponse(REFUSALS[status], content={content_negotiation.PROBLEM: media})
 
 
-def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) -> None:
+def _add_pages(responses: Responses, handler: HTTPRouteHandler, method: str) -> None:
     """Adds the responses for browsers: a page, a fragment, or a redirect."""
     answer = handler.parsed_fn_signature.return_type
     if answer.is_subclass_of(Saved):
         success = responses.get("201") or responses.get("200")
-        if success:
-            responses.setdefault("200", {**success, "description": "Saved."})
+        if isinstance(success, OpenAPIResponse):
+            responses.setdefault("200", replace(success, description="Saved."))
             if handler.opt.get("fragment"):
-                responses["200"].setdefault("content", {})[content_negotiation.HTML] = {
-                    "schema": {"type": "string"}
-                }
-        responses["204"] = {"description": "Done, without data."}
-        responses["303"] = {"description": "Saved; redirects a browser to the next page."}
+                _add_html(responses["200"])
+        responses["204"] = OpenAPIResponse("Done, without data.")
+        responses["303"] = OpenAPIResponse("Saved; redirects a browser to the next page.")
         return
     if content_negotiation.HTML in offers(handler) and (
         not answer.is_subclass_of(Response) or answer.is_subclass_of(Shaped)
     ):
         for status, response in responses.items():
             if status.startswith("2"):
-                response.setdefault("content", {})[content_negotiation.HTML] = {"schema": {"type": "string"}}
+                _add_html(response)
     if method == "GET" and handler.opt.get("public"):
         responses.pop("401", None)
 
 
-def _bodies(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
+def _add_html(response: OpenAPIResponse | Reference) -> None:
+    if isinstance(response, OpenAPIResponse):
+        page = OpenAPIMediaType(schema=TEXT)
+        response.content = {**(response.content or {}), content_negotiation.HTML: page}
+
+
+def _add_forms(operation: Operation, handler: HTTPRouteHandler) -> None:
     """Adds the media types of forms, which fill the same struct as JSON."""
-    content = operation.get("requestBody", {}).get("content", {})
+    content = operation.request_body.content if isinstance(operation.request_body, RequestBody) else {}
     if content_negotiation.JSON in content:
         for kind in readable(handler):
             content.setdefault(kind, content[content_negotiation.JSON])
@@ -182,33 +225,28 @@ class SchemaController(Controller):
     @get(page="schema/index.html", guards=[signed_in], sync_to_thread=False)
     def index(self, request: Request) -> SchemaPage:
         """Every route of the API."""
-        return page_of(openapi_document(request.app))
+        return page_of(build_document(request.app))
 
     @get("/openapi.json", guards=[signed_in], sync_to_thread=False, produces=content_negotiation.JSON)
-    def openapi(self, request: Request) -> Response[dict[str, Any]]:
+    def openapi(self, request: Request) -> Response[dict[str, Any]]:  # Any: a document without a schema
         """This API as an OpenAPI 3.1 document."""
-        return Response(openapi_document(request.app), media_type=MediaType.JSON)
+        return Response(build_document(request.app).to_schema(), media_type=MediaType.JSON)
 
 
-def openapi_document(app: Litestar) -> dict[str, Any]:
-    """The document, built once for each app."""
-    if "openapi" not in app.state:
-        app.state["openapi"] = build_document(app)
-    built: dict[str, Any] = app.state["openapi"]
-    return built
-
-
-def page_of(built: dict[str, Any]) -> SchemaPage:
+def page_of(document: OpenAPI) -> SchemaPage:
     """The page that lists the operations of the document."""
     groups: dict[str, list[RouteLine]] = {}
-    for path, item in sorted(built["paths"].items()):
+    for path, item in sorted((document.paths or {}).items()):
         group = path.split("/")[1] or "overview"
-        for method, operation in item.items():
-            if method in ("get", "post", "put", "patch", "delete"):
-                body = sorted(operation.get("requestBody", {}).get("content", {}))
-                public = operation.get("security") == [{}]
-                line = RouteLine(
-                    method.upper(), path, operation["summary"], operation.get("description", ""), body, public
-                )
-                groups.setdefault(group, []).append(line)
-    return SchemaPage(built["info"]["title"], built["info"]["version"], groups)
+        for method, operation in _operations(item).items():
+            body = operation.request_body
+            line = RouteLine(
+                method=method,
+                path=path,
+                summary=operation.summary or "",
+                description=operation.description or "",
+                body=sorted(body.content) if isinstance(body, RequestBody) else [],
+                public=operation.security == [{}],
+            )
+            groups.setdefault(group, []).append(line)
+    return SchemaPage(document.info.title, document.info.version, groups)

@@ -19,12 +19,12 @@ from app.errors import Conflict, Invalid, NotFound
 from app.health.controllers import HealthController, metrics
 from app.permissions import Permission, Role, allowed
 from app.settings import Settings
+from app.web import openapi
 from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
-from app.web.openapi import SchemaController
 from app.web.rate_limit import Limiter
 from app.web.request import Request
 from app.web.request_checks import prepare
@@ -206,12 +206,12 @@ class Kit:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         app = Litestar(
-            [ThingController, SchemaController, HealthController, static_file, metrics],
+            [ThingController, HealthController, static_file, metrics],
             request_class=Request,
             response_class=Shaped,
             before_request=cast("Any", prepare),
             exception_handlers=EXCEPTION_HANDLERS,
-            openapi_config=None,
+            openapi_config=openapi.config(),
             middleware=[Authenticate(self.identity), LimitRate(limiter)],
             request_max_body_size=4000,
             logging_config=None,
