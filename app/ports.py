@@ -3,11 +3,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from app.json_types import JsonObject
+from app.json_types import Json, JsonObject
 
 ADDRESS_ERROR, MESSAGE_ERROR = "address", "letter"  # error classes that concern only one contact
 UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
@@ -105,6 +105,6 @@ class MessageProvider(Protocol):
 class Enqueue(Protocol):
     """Wakes a worker for a task. It never raises: without the wake-up, the next sweep finds the work."""
 
-    async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None: ...
+    async def __call__(self, task: str, arguments: Mapping[str, Json]) -> None: ...
 
     async def close(self) -> None: ...

@@ -2,6 +2,10 @@
 
 In templates `asset("css/app.css")` returns `…?v=hash`, which a browser may cache forever. Without the version
 the browser revalidates by ETag.
+
+Litestar's static router (2.25) doesn't fit: it ignores If-None-Match, makes its ETag from the time of the
+file and not from its content, has one Cache-Control for all files, serves dot files and links that lead out
+of the folder, and answers 500 for a name with NUL.
 """
 
 import hashlib

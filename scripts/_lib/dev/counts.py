@@ -1,4 +1,5 @@
-"""`scripts/counts`: how often app, db and jobs say `Any`, and how often without a reason.
+"""`scripts/counts`: how often app, db and jobs say `Any`, how often without a reason, and how many account
+conditions are written by hand (`account_conditions.py`).
 
 `any_uses` finds the uses in one file: each `Any` in an annotation, a cast, a base class or another
 expression, also in a quoted annotation; imports don't count. A name for `Any`, or for a type that contains it
@@ -22,8 +23,9 @@ import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+from scripts._lib.dev.account_conditions import Place, account_conditions
 from scripts._lib.dev.virtualenv import ROOT
 
 FOLDERS = ("app", "db", "jobs")
@@ -32,6 +34,7 @@ LIMITS = {
     "uses of Any": 799,
     "uses of Any without a reason": 798,
     "aliases of Any": 9,
+    "account conditions by hand": 147,
 }
 Definition: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 TYPE_EXPRESSION = (
@@ -45,13 +48,6 @@ TYPE_EXPRESSION = (
     ast.Constant,
     ast.Load,
 )
-
-
-class Place(NamedTuple):
-    """A line of a file below the root."""
-
-    path: str
-    line: int
 
 
 def any_uses(source: str) -> list[int]:
@@ -182,6 +178,7 @@ def find_all(root: Path = ROOT) -> dict[str, list[Place]]:
         source, name = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
         for count, counter in COUNTERS.items():
             places[count] += [Place(name, line) for line in counter(source)]
+    places["account conditions by hand"] = account_conditions(root)
     return places
 
 
