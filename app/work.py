@@ -27,7 +27,7 @@ from db.repositories.approvals import ApprovalRepository
 from db.repositories.audit_log import AuditRepository
 from db.repositories.contacts import ContactRepository
 from db.repositories.effects import EffectRepository
-from db.repositories.enrollments import EnrollmentRepository
+from db.repositories.enrollments import EnrollmentRepository, MoveRepository, VisitRepository
 from db.repositories.fields import FieldRepository
 from db.repositories.imports import ImportRepository
 from db.repositories.invitations import InvitationRepository
@@ -38,7 +38,7 @@ from db.repositories.notes_tasks import NoteRepository, TaskRepository
 from db.repositories.notifications import NotificationRepository
 from db.repositories.segments import SegmentRepository
 from db.repositories.tags import TagRepository
-from db.repositories.workflows import WorkflowRepository
+from db.repositories.workflows import RevisionRepository, VersionRepository, WorkflowRepository
 from db.tenancy import begin
 
 Changes: TypeAlias = "Mapping[str, Sequence[Json | Sequence[str]]]"  # field name to [from, to]
@@ -258,8 +258,24 @@ class Work:
         return WorkflowRepository(session=self.session)
 
     @cached_property
+    def revisions(self) -> RevisionRepository:
+        return RevisionRepository(session=self.session)
+
+    @cached_property
+    def versions(self) -> VersionRepository:
+        return VersionRepository(session=self.session)
+
+    @cached_property
     def enrollments(self) -> EnrollmentRepository:
         return EnrollmentRepository(session=self.session)
+
+    @cached_property
+    def visits(self) -> VisitRepository:
+        return VisitRepository(session=self.session)
+
+    @cached_property
+    def moves(self) -> MoveRepository:
+        return MoveRepository(session=self.session)
 
     @cached_property
     def effects(self) -> EffectRepository:

@@ -7,13 +7,14 @@ from app.approvals.use_cases import MANAGE, may_answer
 from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
 from app.work import Work
+from db.queries.name_lookup import read_member_names
 
 
 async def approval_list(work: Work) -> ApprovalList:
     """The open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
     rows = await work.approvals.open(me.user_id if me else None, manages=work.may(MANAGE))
-    names = await work.enrollments.member_names()
+    names = await read_member_names(work.session)
     return ApprovalList(
         [line_of(row, names) for row in rows],
         [line_of(row, names) for row in await work.approvals.latest_closed()],

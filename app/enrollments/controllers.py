@@ -50,7 +50,7 @@ class WorkflowEnrollmentController(Controller):
         before: FromQuery[UUID | None] = None,
     ) -> EnrollmentList:
         """The enrollments of one workflow, newest first."""
-        workflow = await work.enrollments.workflow(workflow_id)
+        workflow = await work.workflows.header(workflow_id)
         if workflow is None:
             raise NotFound("workflow")
         return await enrollment_list(

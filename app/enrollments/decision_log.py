@@ -13,8 +13,8 @@ from app.engine.matching.enroll import EntryCandidate, count_entries_today, read
 from app.engine.program_cache import AccountContext
 from app.enrollments.decision_values import ValueNames, decision_values
 from app.enrollments.labels import EVENTS, SOURCES
-from app.enrollments.pages import zone_of
-from app.enrollments.schemas import FilterOption, WhyLine, WhyPage
+from app.enrollments.pages import workflow_choices, zone_of
+from app.enrollments.schemas import WhyLine, WhyPage
 from app.errors import NotFound
 from app.web.paging import neighbor_links
 from app.work import Work
@@ -60,20 +60,17 @@ async def why_page(
         contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
         contact.external_id,
     )  # fmt: skip
-    choices = [
-        FilterOption(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
-    ]
-    page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", choices, [])
+    page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", await workflow_choices(work), [])
     if workflow_id is None:
         return page
-    workflow = await work.enrollments.workflow(workflow_id)
+    workflow = await work.workflows.header(workflow_id)
     if workflow is None:
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
     account = await AccountContext.of(work)
     rows, more = await _page_of_events(work, workflow_id, contact_id, after, before)
-    programs = await account.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
-    program = programs.get((workflow_id, workflow.live_version))
+    live = (workflow_id, workflow.live_version) if workflow.live_version else None
+    program = (await account.programs([live])).get(live) if live else None
     now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]

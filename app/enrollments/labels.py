@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.engine.core.steps.base import first_line
+from app.json_types import Json
+from db.queries.enrollment_pages import ListedEnrollment, StoredDecision
 
 SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
 THING = {"email": "email", "sms": "SMS", "chat": "chat message", "webhook": "webhook call"}
@@ -65,14 +66,19 @@ SOURCES = {
 
 
 def visit_note(
-    row: Any, names: Mapping[str, str], labels: Mapping[str, str], now: datetime, zone: str
+    step: str,
+    detail: Mapping[str, Json],
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
+    now: datetime,
+    zone: str,
 ) -> str:
-    """A visit's detail as a sentence. `names` has tags, workflows and members by id and fields by key."""
-    detail = row.detail
-    parts = [*_ways(row.step_key, detail, names), *_things(detail, labels)]
+    """The detail of a visit of `step` as a sentence. `names` has the titles of steps and lanes; `labels` has
+    tags, workflows and members by id and fields by key."""
+    parts = [*_ways(step, detail, names), *_things(detail, labels)]
     if until := detail.get("until"):
         window = "sending window opens at " if detail.get("window") else "until "
-        parts.append(window + moment_label(datetime.fromisoformat(until), now, zone))
+        parts.append(window + moment_label(datetime.fromisoformat(str(until)), now, zone))
     elif detail.get("window"):
         parts.append("sending window opened")
     if detail.get("again") and not detail.get("window"):
@@ -88,24 +94,24 @@ def visit_note(
     return ", ".join(parts)
 
 
-def _ways(step: str, detail: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+def _ways(step: str, detail: Mapping[str, Json], names: Mapping[str, str]) -> list[str]:
     parts = []
     if branch := detail.get("branch"):
         parts.append(f"took “{names.get(f'{step}.{branch}', branch)}”")
     if goal := detail.get("goal"):
-        parts.append(f"because of “{names.get(goal, goal)}”")
+        parts.append(f"because of “{names.get(str(goal), goal)}”")
     if (to := str(detail.get("to"))) in names:
         parts.append(f"continued at “{names[to]}”")
     return parts
 
 
-def _things(detail: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+def _things(detail: Mapping[str, Json], labels: Mapping[str, str]) -> list[str]:
     """What the step was about: a tag, a field, a text, another workflow or a member."""
     parts = []
     if tag := detail.get("tag"):
-        parts.append(labels.get(tag, "a deleted tag"))
+        parts.append(labels.get(str(tag), "a deleted tag"))
     if "field" in detail:
-        label = labels.get(detail["field"], "a deleted field")
+        label = labels.get(str(detail["field"]), "a deleted field")
         old, new = (labels.get(str(detail.get(name)), detail.get(name)) for name in ("old", "new"))
         parts.append(f"{label}: {_value(old)} → {_value(new)}")
     if "workflow" in detail:
@@ -129,7 +135,11 @@ def moment_label(at: datetime, now: datetime, zone: str) -> str:
     return f"{local.day} {local:%b} {local:%H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
 
 
-def reason_of(row: Any) -> str | None:
+def _moment(at: datetime | None, now: datetime, zone: str) -> str:
+    return moment_label(at, now, zone) if at else ""
+
+
+def reason_of(row: ListedEnrollment) -> str | None:
     """The wait reason of an active enrollment. Where several hold, the one that has to end first."""
     if row.status != "active":
         return None
@@ -140,24 +150,21 @@ def reason_of(row: Any) -> str | None:
     return "timer" if _settles(row) else row.wait_reason
 
 
-def _settles(row: Any) -> bool:
+def _settles(row: ListedEnrollment) -> bool:
     """Whether the enrollment waits for the settle time before its first step."""
     return row.wait_reason is None and row.step_key is None and row.wait_until is not None
 
 
-def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
-    """One sentence: what an enrollment waits for, or how it ended. `row` comes from the enrollment repository
-    and includes the effect of the open visit."""
+def waits_for(row: ListedEnrollment, title: str, now: datetime, zone: str) -> str:
+    """One sentence: what an enrollment waits for, or how it ended."""
     reason = reason_of(row)
-    until = moment_label(row.wait_until, now, zone) if row.wait_until else ""
+    until = _moment(row.wait_until, now, zone)
     if row.status != "active":
         sentence = (
             f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
         )
     elif reason == "paused_enrollment":
-        sentence = (
-            f"Paused since {moment_label(row.paused_at, now, zone)}: it stays here until you resume it."
-        )
+        sentence = f"Paused since {_moment(row.paused_at, now, zone)}: it stays here until you resume it."
     elif reason == "paused_workflow":
         sentence = f"On hold: no enrollment in “{row.workflow_name}” moves until the workflow is released."
     elif _settles(row):
@@ -175,21 +182,19 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
     return sentence
 
 
-def _effect(row: Any, now: datetime, zone: str) -> str:
+def _effect(row: ListedEnrollment, now: datetime, zone: str) -> str:
     thing = THING.get(row.effect_kind or "", "effect")
     if row.effect_status == "unknown":
         return f"In doubt: the {thing} may have been sent. Mark it as sent, or send it again."
     if row.effect_status == "retry":
-        when = moment_label(row.effect_due_at, now, zone)
-        return (
-            f"Waiting to send the {thing} (attempt {row.effect_attempts + 1} at {when}): {row.effect_error}"
-        )
-    if row.effect_status == "pending" and row.effect_due_at > now:
-        return f"Waiting until {moment_label(row.effect_due_at, now, zone)} to send the {thing}."
+        attempt, when = (row.effect_attempts or 0) + 1, _moment(row.effect_due_at, now, zone)
+        return f"Waiting to send the {thing} (attempt {attempt} at {when}): {row.effect_error}"
+    if row.effect_status == "pending" and row.effect_due_at is not None and row.effect_due_at > now:
+        return f"Waiting until {_moment(row.effect_due_at, now, zone)} to send the {thing}."
     return f"Waiting to send the {thing}."
 
 
-def why(decision: Any) -> str:
+def why(decision: StoredDecision | None) -> str:
     """Why the contact entered, from the stored decision."""
     if decision is None:
         return "The decision is no longer stored."

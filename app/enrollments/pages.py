@@ -1,14 +1,14 @@
 """Builds the enrollment pages from repository rows: the list, one enrollment, and their actions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
-from app.contacts.domain import display_name
+from app.contacts.domain import contact_name
 from app.engine.core.step_titles import step_titles
-from app.engine.core.version import load_version
 from app.enrollments.labels import SKIPPED, reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
     STATUSES,
@@ -25,11 +25,23 @@ from app.enrollments.schemas import (
     Visit,
 )
 from app.errors import NotFound
+from app.json_types import JsonObject
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.web.paging import neighbor_links
 from app.work import Work
+from db.models import Effect, Workflow
 from db.queries.contact_pages import MOST_COUNTED
+from db.queries.enrollment_pages import (
+    ListedEnrollment,
+    StoredDecision,
+    count_by_status,
+    fetch_enrollment_page,
+    find_decision,
+    find_enrollment,
+)
+from db.queries.name_lookup import read_member_names
+from db.queries.workflow_pages import list_workflow_names
 
 MANAGE = Permission.MANAGE_ENROLLMENTS
 # The keys of an effect's payload that hold its subject and its recipient.
@@ -54,39 +66,38 @@ async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     fields, names = await work.fields.catalog(), await work.naming.all()
     titles: dict[tuple[UUID, int], Mapping[str, str]] = {}
     for workflow_id, number in sorted(versions):
-        document = await work.enrollments.document(workflow_id, number)
-        version = load_version(document) if document else None
+        version = await work.versions.load(workflow_id, number)
         titles[workflow_id, number] = step_titles(version, fields, names) if version else {}
     return titles
 
 
-def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    """The columns of `EnrollmentLine`."""
+def line_of(work: Work, row: ListedEnrollment, names: Mapping[str, str]) -> EnrollmentLine:
+    """An enrollment as a line of the list; `names` has the titles of its version's steps."""
     step = names.get(row.step_key or "", row.step_key or "")
-    return {
-        "id": row.id,
-        "workflow_id": row.workflow_id,
-        "workflow_name": row.workflow_name,
-        "version": row.version,
-        "contact_id": row.contact_id,
-        "contact_name": display_name(row._asdict()),
-        "status": row.status,
-        "step_key": row.step_key,
-        "step": step,
-        "wait_reason": reason_of(row),
-        "waits_for": waits_for(row, step, work.now, zone_of(work)),
-        "wait_until": row.wait_until,
-        "entered_at": row.entered_at,
-        "ended_at": row.ended_at,
-        "href": f"/enrollments/{row.id}",
-    }
+    return EnrollmentLine(
+        id=row.id,
+        workflow_id=row.workflow_id,
+        workflow_name=row.workflow_name,
+        version=row.version,
+        contact_id=row.contact_id,
+        contact_name=contact_name(row.first_name, row.last_name, row.email),
+        status=row.status,
+        step_key=row.step_key,
+        step=step,
+        wait_reason=reason_of(row),
+        waits_for=waits_for(row, step, work.now, zone_of(work)),
+        wait_until=row.wait_until,
+        entered_at=row.entered_at,
+        ended_at=row.ended_at,
+        href=f"/enrollments/{row.id}",
+    )
 
 
 async def enrollment_list(
     work: Work,
     path: str,
     *,
-    workflow: Any = None,
+    workflow: Workflow | None = None,
     workflow_id: UUID | None = None,
     contact_id: UUID | None = None,
     status: str = "",
@@ -97,13 +108,13 @@ async def enrollment_list(
 ) -> EnrollmentList:
     """A page of enrollments, of all workflows or of one (`workflow`, its row)."""
     of = workflow.id if workflow is not None else workflow_id
-    rows, more = await work.enrollments.page(
-        workflow_id=of, contact_id=contact_id, status=status, step=step, q=q.strip(),
+    rows, more = await fetch_enrollment_page(
+        work.session, workflow_id=of, contact_id=contact_id, status=status, step=step, q=q.strip(),
         after=after, before=before,
     )  # fmt: skip
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
-    items = [EnrollmentLine(**line_of(work, row, names[row.workflow_id, row.version])) for row in rows]
-    counts = await work.enrollments.counts(of)
+    items = [line_of(work, row, names[row.workflow_id, row.version]) for row in rows]
+    counts = await count_by_status(work.session, of, MOST_COUNTED)
     query = {
         "workflow_id": "" if workflow is not None else str(workflow_id or ""),
         "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
@@ -121,15 +132,18 @@ async def enrollment_list(
         status=status,
         step=step,
         q=q,
-        workflows=[]
-        if workflow is not None
-        else [FilterOption(str(row.id), row.name) for row in await work.enrollments.workflow_names()],
+        workflows=[] if workflow is not None else await workflow_choices(work),
         steps=await _steps(work, workflow),
         actions=enroll_actions(work, workflow),
     )
 
 
-def enroll_actions(work: Work, workflow: Any) -> list[Action]:
+async def workflow_choices(work: Work) -> list[FilterOption]:
+    """The workflows of the account, by name."""
+    return [FilterOption(str(row.id), row.name) for row in await list_workflow_names(work.session)]
+
+
+def enroll_actions(work: Work, workflow: Workflow | None) -> list[Action]:
     """The form that adds a contact by hand; only for an active workflow with a live version."""
     if workflow is None:
         return []
@@ -141,7 +155,7 @@ def enroll_actions(work: Work, workflow: Any) -> list[Action]:
     )  # fmt: skip
 
 
-async def _steps(work: Work, workflow: Any) -> list[FilterOption]:
+async def _steps(work: Work, workflow: Workflow | None) -> list[FilterOption]:
     if workflow is None or workflow.live_version is None:
         return []
     version = (workflow.id, workflow.live_version)
@@ -151,23 +165,22 @@ async def _steps(work: Work, workflow: Any) -> list[FilterOption]:
 
 async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     """One enrollment with its path, effects, approval and moves. Raises `NotFound`."""
-    row = await work.enrollments.row(enrollment_id)
+    row = await find_enrollment(work.session, enrollment_id)
     if row is None:
         raise NotFound("enrollment")
-    moves = await work.enrollments.moves(enrollment_id)
+    moves = await work.moves.of(enrollment_id)
     numbers = [*(move.from_version for move in moves), row.version]
     versions = await titles_of(work, {(row.workflow_id, number) for number in numbers})
     names: dict[str, str] = {}
     for number in numbers:  # steps of earlier versions keep their names
         names |= versions[row.workflow_id, number]
-    ledger = await work.enrollments.effects(enrollment_id)
-    effects = [effect_view(effect) for effect in ledger]
+    effects = [effect_view(effect) for effect in await work.effects.of_enrollment(enrollment_id)]
     by_seq = {effect.seq: effect for effect in effects}
     own = versions[row.workflow_id, row.version]
     steps = [FilterOption(key, title) for key, title in own.items() if "." not in key]
     approval = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
     return EnrollmentPage(
-        **line_of(work, row, names),
+        **msgspec.structs.asdict(line_of(work, row, names)),
         contact_email=row.email,
         contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",
         due_at=row.due_at,
@@ -180,9 +193,19 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         steps=steps,
         path=await path_of(work, enrollment_id, names, by_seq),
         effects=effects,
-        approval=line_of_approval(approval, await work.enrollments.member_names()) if approval else None,
-        decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
-        moves=[MoveView(*move) for move in moves],
+        approval=line_of_approval(approval, await read_member_names(work.session)) if approval else None,
+        decision=decision_view(await find_decision(work.session, row.event_id, row.workflow_id)),
+        moves=[
+            MoveView(
+                move.from_version,
+                move.to_version,
+                move.from_step,
+                move.to_step,
+                move.moved_by,
+                move.moved_at,
+            )
+            for move in moves
+        ],
         actions=[
             *actions(answering(work, approval) if approval else None),
             *enrollment_actions(work, row, effects, steps),
@@ -191,7 +214,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
 
 
 def enrollment_actions(
-    work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[FilterOption]
+    work: Work, row: ListedEnrollment, effects: Sequence[EffectView], steps: Sequence[FilterOption]
 ) -> list[Action]:
     """The actions that the enrollment allows in its present state."""
     href = f"/enrollments/{row.id}"
@@ -227,43 +250,47 @@ async def path_of(
     work: Work, enrollment_id: UUID, names: Mapping[str, str], effects: Mapping[int, EffectView]
 ) -> list[Visit]:
     """The visits so far, in order."""
-    rows = await work.enrollments.path(enrollment_id)
+    visits = await work.visits.of(enrollment_id)
     fields = await work.fields.catalog()
     labels = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
-    labels |= {str(workflow.id): workflow.name for workflow in await work.enrollments.workflow_names()}
-    labels |= await work.enrollments.member_names()
+    labels |= {str(workflow.id): workflow.name for workflow in await list_workflow_names(work.session)}
+    labels |= await read_member_names(work.session)
     return [
         Visit(
-            row.seq, row.step_key, names.get(row.step_key, row.step_key), row.kind, row.started_at,
-            row.finished_at, row.outcome, row.detail, visit_note(row, names, labels, work.now, zone_of(work)),
-            row.error, effects.get(row.seq),
+            visit.seq, visit.step_key, names.get(visit.step_key, visit.step_key), visit.kind,
+            visit.started_at, visit.finished_at, visit.outcome, visit.detail,
+            visit_note(visit.step_key, visit.detail, names, labels, work.now, zone_of(work)),
+            visit.error, effects.get(visit.seq),
         )
-        for row in rows
+        for visit in visits
     ]  # fmt: skip
 
 
-def effect_view(row: Any) -> EffectView:
-    payload = row.payload
-    label, goes = EFFECT_WORDS[row.kind]
+def effect_view(effect: Effect) -> EffectView:
+    payload: JsonObject = effect.payload
+    label, goes = EFFECT_WORDS[effect.kind]
     what, to = payload.get(label), payload.get(goes) or ""
     if payload.get("internal"):
-        to = f"{len(payload.get('users', []))} members"
+        users = payload.get("users")
+        to = f"{len(users) if isinstance(users, list) else 0} members"
     return EffectView(
-        row.id,
-        row.seq,
-        row.kind,
-        row.status,
+        effect.id,
+        effect.seq,
+        effect.kind,
+        effect.status,
         str(what or ""),
         str(to),
-        row.attempts,
-        row.due_at,
-        row.sent_at,
-        row.error,
-        row.result,
+        effect.attempts,
+        effect.due_at,
+        effect.sent_at,
+        effect.error,
+        effect.result,
     )
 
 
-def decision_view(row: Any) -> DecisionView | None:
-    if row is None:
+def decision_view(decision: StoredDecision | None) -> DecisionView | None:
+    if decision is None:
         return None
-    return DecisionView(why(row), row.verdict, row.kind, row.source, row.decided_at, row.detail)
+    return DecisionView(
+        why(decision), decision.verdict, decision.kind, decision.source, decision.decided_at, decision.detail
+    )

@@ -31,6 +31,7 @@ from app.inbound_webhooks.encryption import Unreadable, seal, unseal
 from app.inbound_webhooks.schemas import DeliveryReceipt, WebhookEndpointForm, WebhookEndpointView
 from app.work import Work
 from db.models import Contact
+from db.queries.workflow_drafts import read_draft
 from db.repositories.inbound_webhooks import WebhookEndpointRepository
 
 HINT = 9
@@ -58,11 +59,10 @@ async def _webhook_triggers(work: Work, workflow_id: UUID) -> tuple[str, _Trigge
     if header is None:
         raise NotFound("workflow")
     triggers: _Triggers = {}
-    for trigger in (await work.workflows.draft(header)).triggers:
+    for trigger in (await read_draft(work.session, header)).triggers:
         if isinstance(trigger, InboundWebhook):
             triggers[trigger.key] = (trigger, None)
-    row = header.live_version and await work.workflows.version(workflow_id, header.live_version)
-    live = load_version(row.document) if row else None
+    live = await work.versions.load(workflow_id, header.live_version) if header.live_version else None
     for trigger in live.triggers if live else []:
         if isinstance(trigger, InboundWebhook):
             triggers[trigger.key] = (trigger, live)

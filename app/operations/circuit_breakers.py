@@ -50,8 +50,8 @@ def _line(row: OpenBreaker, names: Mapping[str, str]) -> BreakerLine:
 async def _title(work: Work, workflow_id: UUID, step_key: str) -> str:
     """The title of a step of the live version, for the audit log."""
     live = (await header_of(work, workflow_id)).live_version
-    names = await titles_of(work, {(workflow_id, live)}) if live else {}
-    return names.get((workflow_id, live), {}).get(step_key, "a removed step")
+    titles = (await titles_of(work, {(workflow_id, live)}))[workflow_id, live] if live else {}
+    return titles.get(step_key, "a removed step")
 
 
 def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:

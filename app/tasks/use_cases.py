@@ -13,6 +13,7 @@ from app.filters.times import instant
 from app.filters.values import read_moment
 from app.tasks.schemas import TITLE, TaskChangeForm, TaskForm
 from app.work import Work
+from db.queries.name_lookup import read_member_names
 
 END_OF_DAY = time(23, 59)
 NO_MEMBER = "Choose a member of this account."
@@ -79,7 +80,7 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
         except IntegrityError:
             await work.session.rollback()
             raise Invalid({"assignee": NO_MEMBER}) from None
-        members = await work.enrollments.member_names() if "assignee_id" in changed else {}
+        members = await read_member_names(work.session) if "assignee_id" in changed else {}
         changes = {
             name: [
                 members.get(str(value)) if name == "assignee_id" else _audit_value(value)

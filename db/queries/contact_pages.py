@@ -1,6 +1,7 @@
 """What the contact screens read: a page of the list, the number of matches, one contact with its tags and its
 owner's name, and its enrollments."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -15,7 +16,7 @@ from app.filters.fields import TEXT_FIELDS
 from app.filters.normalize import Value
 from db.models import Contact, ContactTag, Enrollment, Tag, User, Workflow
 from db.queries.contact_conditions import Clause
-from db.queries.statements import fetch_all, fetch_one, fetch_scalar
+from db.queries.statements import fetch_all, fetch_one, fetch_scalar, fetch_scalars
 
 MOST_COUNTED = 10_000
 SortValue: TypeAlias = str | datetime
@@ -111,6 +112,14 @@ _CONTACTS = select(
     _TAGS,
 )
 
+_FIND_LIVE_CONTACTS = text("""
+select id from contacts
+ where account_id = current_account() and deleted_at is null and id = any(cast(:ids as uuid[]))
+""")
+_FIND_CONTACT_BY_EMAIL = text("""
+select id from contacts where account_id = current_account() and deleted_at is null and email = :email
+""")
+
 
 def _folded(column: InstrumentedAttribute[str | None]) -> ColumnElement[str]:
     return func.lower(func.coalesce(column, ""))
@@ -164,6 +173,16 @@ async def find_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | 
     """One contact, deleted or not."""
     mine = Contact.account_id == session.info["account_id"]
     return await fetch_one(session, ContactRow, _CONTACTS.where(mine, Contact.id == contact_id))
+
+
+async def find_live_contacts(session: AsyncSession, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of these ids that are contacts of the account."""
+    return await fetch_scalars(session, UUID, _FIND_LIVE_CONTACTS, ids=contact_ids)
+
+
+async def find_contact_by_email(session: AsyncSession, email: str) -> UUID | None:
+    """The contact with this address in its normalized form."""
+    return await fetch_scalar(session, UUID, _FIND_CONTACT_BY_EMAIL, email=email)
 
 
 async def list_enrollments_of_contact(

@@ -9,8 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.queries.statements import fetch_all
-from db.repositories.enrollments import SET_INDEX_ONLY
+from db.queries.statements import fetch_all, scan_as_usual, scan_indexes_only
 
 MOST_COUNTED = 1000  # per step and kind of effect: the page polls every two seconds
 
@@ -82,7 +81,8 @@ with recursive steps as (
                (array_agg(effect_id order by at desc))[1] as effect_id
           from each group by state, what, workflow_id, step_key, cause)
 select g.state, g.what, g.workflow_id, g.step_key, g.version, g.contacts, g.attempts, g.next_at, g.at,
-       g.error, g.contact_id, g.enrollment_id, g.effect_id, w.name as workflow_name, c.first_name, c.last_name, c.email
+       g.error, g.contact_id, g.enrollment_id, g.effect_id, w.name as workflow_name, c.first_name,
+       c.last_name, c.email
   from grouped g
   join workflows w on w.account_id = current_account() and w.id = g.workflow_id
   join contacts c on c.account_id = current_account() and c.id = g.contact_id
@@ -117,7 +117,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
 async def list_failure_groups(session: AsyncSession, groups: int) -> list[FailureGroup]:
     """The latest groups, each counted up to MOST_COUNTED. Plans without an index are turned off for the
     query."""
-    await session.execute(SET_INDEX_ONLY, {"others": "off"})
+    await scan_indexes_only(session)
     rows = await fetch_all(session, FailureGroup, _LIST_FAILURE_GROUPS, most=MOST_COUNTED, groups=groups)
-    await session.execute(SET_INDEX_ONLY, {"others": "on"})
+    await scan_as_usual(session)
     return rows

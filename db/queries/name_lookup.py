@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.name_lookup import Names
+from db.queries.step_contexts import read_account_members
 
 LIST_NAMES = text("""
 select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
@@ -36,3 +37,8 @@ class NameLookup:
             names_by_kind["workflows"],
             names_by_kind["users"],
         )
+
+
+async def read_member_names(session: AsyncSession) -> dict[str, str]:
+    """The names of the account's members by id."""
+    return {str(member.id): member.name for member in await read_account_members(session)}

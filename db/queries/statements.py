@@ -28,6 +28,9 @@ SqlValue: TypeAlias = Scalar | Sequence[Scalar] | Mapping[str, Json]
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 ScalarT = TypeVar("ScalarT")
 
+_SET_TABLE_SCANS = text(
+    "select set_config('enable_seqscan', :mode, true), set_config('enable_bitmapscan', :mode, true)"
+)
 _SET_PLAN_MODE = text("select set_config('plan_cache_mode', :mode, true)")
 
 
@@ -107,6 +110,17 @@ async def plan_anew(session: AsyncSession) -> None:
     a table was small would scan the whole table. Not for writes: the checks of foreign keys would be planned
     anew for each row."""
     await session.execute(_SET_PLAN_MODE, {"mode": "force_custom_plan"})
+
+
+async def scan_indexes_only(session: AsyncSession) -> None:
+    """The following statements read tables through indexes in their order, until `scan_as_usual`: where a
+    statement needs few rows, the planner expects to find them soon by a scan of the whole table."""
+    await session.execute(_SET_TABLE_SCANS, {"mode": "off"})
+
+
+async def scan_as_usual(session: AsyncSession) -> None:
+    """Ends `scan_indexes_only`."""
+    await session.execute(_SET_TABLE_SCANS, {"mode": "on"})
 
 
 async def plan_as_usual(session: AsyncSession) -> None:

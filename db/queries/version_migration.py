@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.json_types import JsonObject
 from db.queries.batch_statements import BatchStatement, fetch_batch, write_batch
 from db.queries.effect_claims import NEVER_TRIED
 from db.queries.statements import execute, fetch_all, fetch_scalar
@@ -140,6 +141,11 @@ update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = nu
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
    and f.status = 'claimed' and {NEVER_TRIED}
 """)  # noqa: S608 -- constants
+_CLOSE_VISITS = text("""
+update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'left',
+       detail = detail || cast(:detail as jsonb)
+ where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[])) and finished_at is null
+""")
 _COUNT_ENROLLMENTS_AT_STEP = text("""
 select count(*) as enrollments from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version
@@ -285,6 +291,14 @@ async def lock_unfinished_effects(
 ) -> list[UnfinishedEffect]:
     """Locks the effects that these (locked) enrollments have not sent or may be sending."""
     return await fetch_all(session, UnfinishedEffect, _LOCK_UNFINISHED_EFFECTS, ids=enrollments)
+
+
+async def close_visits(
+    session: AsyncSession, enrollments: Sequence[UUID], detail: JsonObject, now: datetime
+) -> None:
+    """Closes the unfinished visits of these (locked) enrollments as left; `detail` is added to theirs."""
+    text_of_detail = msgspec.json.encode(detail).decode()
+    await execute(session, _CLOSE_VISITS, ids=enrollments, detail=text_of_detail, now=now)
 
 
 async def cancel_unbegun_claims(session: AsyncSession, enrollments: Sequence[UUID], error: str) -> None:

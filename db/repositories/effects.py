@@ -23,6 +23,10 @@ def failed_for_good() -> ColumnElement[bool]:
 class EffectRepository(TenantRepository[Effect]):
     model_type = Effect
 
+    async def of_enrollment(self, enrollment_id: UUID) -> list[Effect]:
+        """The effects of an enrollment, in order."""
+        return await self.get_many(Effect.enrollment_id == enrollment_id, order_by=Effect.seq.asc())
+
     async def enrollment_of(self, effect_id: UUID) -> UUID | None:
         """The enrollment that an effect belongs to."""
         enrollment_id: UUID | None = await self.session.scalar(

@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.draft import Draft
@@ -29,7 +28,8 @@ from app.workflows.domain.draft_edits import add_trigger
 from app.workflows.domain.draft_edits import insert as add_step
 from app.workflows.domain.references import references
 from db.models import Workflow
-from db.repositories.workflows import WorkflowRepository
+from db.queries.workflow_drafts import write_draft
+from db.repositories.workflows import RevisionRepository, VersionRepository, WorkflowRepository
 from db.seeds.contacts import field_id, tag_id
 from db.seeds.sample_text import WORKFLOW, fixed
 
@@ -96,39 +96,25 @@ NAMES = {
 async def write_workflows(session: AsyncSession, fields: Fields, at: datetime) -> dict[str, Version]:
     """Writes the draft, the revisions and version 1 of each workflow, live since `at`; returns the versions
     by tag."""
-    workflows, versions = WorkflowRepository(session=session), {}
+    published = {}
     for number, (tag, (name, description, build)) in enumerate(NAMES.items()):
-        workflow_id, draft = fixed(WORKFLOW, number), build()
-        await _write(session, workflows, workflow_id, name, description, draft, at)
-        version = freeze(draft, workflow_id, 1)
-        used = references(version, fields)
-        await workflows.add_version(version, content_hash(version), BY, used, at)
-        await workflows.change(workflow_id, live_version=1, status="active")
-        versions[tag] = version
-    return versions
-
-
-async def _write(
-    session: AsyncSession,
-    workflows: WorkflowRepository,
-    workflow_id: UUID,
-    name: str,
-    description: str,
-    draft: Draft,
-    at: datetime,
-) -> None:
-    await session.execute(
-        insert(Workflow).values(
-            id=workflow_id,
-            account_id=workflows.account_id,
-            name=name,
-            description=description,
-            created_by=BY,
-            created_at=at,
-            settings=msgspec.to_builtins(draft.settings),
+        draft = build()
+        workflow = Workflow(
+            id=fixed(WORKFLOW, number), name=name, description=description, created_by=BY, created_at=at,
+            settings=msgspec.to_builtins(draft.settings), live_version=1, status="active",
+        )  # fmt: skip
+        version = freeze(draft, workflow.id, 1)
+        await WorkflowRepository(session).add(workflow)
+        await _write_draft(session, workflow.id, draft)
+        await VersionRepository(session).store(
+            version, content_hash(version), BY, references(version, fields), at
         )
-    )
-    workflows.add_revision(workflow_id, 0, "created", Draft(), None, None, BY)
-    await workflows.write_draft(workflow_id, draft, 1)
-    workflows.add_revision(workflow_id, 1, "Made the demo", draft, 0, None, BY)
-    await session.flush()
+        published[tag] = version
+    return published
+
+
+async def _write_draft(session: AsyncSession, workflow_id: UUID, draft: Draft) -> None:
+    revisions = RevisionRepository(session)
+    await revisions.store(workflow_id, 0, "created", Draft(), None, None, BY)
+    await write_draft(session, workflow_id, draft, 1)
+    await revisions.store(workflow_id, 1, "Made the demo", draft, 0, None, BY)

@@ -1,7 +1,6 @@
 """Enrollments: lists, one path, and the buttons on them."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from app.enrollments import pages
 from app.enrollments.labels import moment_label, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
-from db.repositories import enrollments as repository
+from db.queries.enrollment_pages import ListedEnrollment
 from tests.support.sample_account import Cast, cast_of, completed
 from tests.support.world import World
 
@@ -73,7 +72,6 @@ async def test_counts_stop_at_their_limit(world: World, monkeypatch: pytest.Monk
         cast.owner.account_id, uuid7(),
     )  # fmt: skip
     await completed(world, cast, 4)
-    monkeypatch.setattr(repository, "MOST_COUNTED", 2)
     monkeypatch.setattr(pages, "MOST_COUNTED", 2)
     none = dict.fromkeys(("incomplete", "exited", "failed"), 0)
     async with world.script(cast.owner) as client:
@@ -306,10 +304,9 @@ async def test_other_accounts_find_nothing(world: World) -> None:
     assert (await state(world, cast))["status"] == "active"
 
 
-def row(**changes: Any) -> SimpleNamespace:
-    base = {"status": "active", "held": False, "workflow_name": "W", "wait_reason": None, "wait_until": None}
-    more = {"exit_reason": None, "error": None, "paused_at": None, "due_at": None, "step_key": None}
-    return SimpleNamespace(**{**base, **more, **changes})
+def row(**changes: Any) -> ListedEnrollment:
+    nothing: dict[str, Any] = dict.fromkeys(ListedEnrollment.__struct_fields__)
+    return ListedEnrollment(**{**nothing, "status": "active", "held": False, "workflow_name": "W", **changes})
 
 
 def test_settle_time_is_shown_as_a_timer() -> None:
@@ -319,7 +316,7 @@ def test_settle_time_is_shown_as_a_timer() -> None:
     assert reason_of(row(step_key="s1")) is None
 
 
-def sending(reason: str, status: str) -> SimpleNamespace:
+def sending(reason: str, status: str) -> ListedEnrollment:
     effect = {"kind": "email", "status": status, "attempts": 1, "due_at": NOW, "error": "421 busy"}
     return row(wait_reason=reason, **{f"effect_{name}": value for name, value in effect.items()})
 
@@ -349,7 +346,7 @@ def sending(reason: str, status: str) -> SimpleNamespace:
         (row(status="completed", exit_reason="goal_met"), "A goal was met."),
     ],
 )  # fmt: skip
-def test_wait_sentences(value: Any, sentence: str) -> None:
+def test_wait_sentences(value: ListedEnrollment, sentence: str) -> None:
     assert waits_for(value, "Wait 1 minute", NOW, "Europe/Paris") == sentence
 
 
@@ -385,5 +382,4 @@ def test_time_of_another_day_includes_the_day() -> None:
 )
 def test_visit_notes(detail: dict[str, Any], note: str) -> None:
     names, labels = {"s1.b1": "West", "s9": "Goal: Bought"}, {"t": "vip", "city": "City"}
-    visit = SimpleNamespace(step_key="s1", detail=detail)
-    assert visit_note(visit, names, labels, NOW, "Europe/Paris") == note
+    assert visit_note("s1", detail, names, labels, NOW, "Europe/Paris") == note

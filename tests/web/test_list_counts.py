@@ -1,20 +1,22 @@
 """Counting enrollments in a big table, once for all readers."""
 
 import asyncio
-from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.work import SYSTEM, open_work
+from app.workflows.use_cases import read
 from db.ids import uuid7
-from db.repositories import enrollments as repository
-from db.repositories.workflows import WorkflowRepository
+from db.queries.enrollment_pages import count_by_status
+from db.queries.workflow_pages import VisitCount, count_by_place, count_visits
 from tests.support.sample_account import cast_of, completed
 from tests.support.world import World
 
 
-async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_count_reads_the_table(world: World) -> None:
     """Of a big table before a vacuum, and where a status or a workflow has no enrollment."""
     cast = await cast_of(world)
     await world.sql(
@@ -23,10 +25,9 @@ async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.Monkey
     )  # fmt: skip
     await completed(world, cast, 20_000)
     await world.sql("analyze enrollments")
-    monkeypatch.setattr(repository, "MOST_COUNTED", 100)
     scans = text("select seq_scan from pg_stat_xact_user_tables where relname = 'enrollments'")
     async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
-        counts = await work.enrollments.counts()
+        counts = await count_by_status(work.session, None, 100)
         assert (counts["active"], counts["completed"]) == (1, 101)
         assert (await work.session.execute(scans)).scalar_one() == 0
         assert (await work.session.execute(text("show enable_seqscan"))).scalar_one() == "on"
@@ -39,7 +40,7 @@ async def test_counts_by_place_use_an_index_only_scan(world: World) -> None:
     await world.sql("vacuum analyze enrollments")
     reads = text("select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'enrollments'")
     async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
-        rows = await work.workflows.count_by_place(cast.workflow)
+        rows = await count_by_place(work.session, cast.workflow)
         assert {row.status: row.enrollments for row in rows} == {"active": 1, "completed": 20_000}
         scans, fetched = (await work.session.execute(reads)).one()
     assert (scans, fetched < 1_000) == (0, True), fetched
@@ -47,14 +48,13 @@ async def test_counts_by_place_use_an_index_only_scan(world: World) -> None:
 
 async def test_open_builders_share_one_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cast, theirs = await cast_of(world), await cast_of(world)
-    counted: list[Any] = []
-    visits = WorkflowRepository.visits
+    counted: list[UUID] = []
 
-    async def noted(self: WorkflowRepository, workflow_id: Any) -> Any:
+    async def noted(session: AsyncSession, workflow_id: UUID) -> list[VisitCount]:
         counted.append(workflow_id)
-        return await visits(self, workflow_id)
+        return await count_visits(session, workflow_id)
 
-    monkeypatch.setattr(WorkflowRepository, "visits", noted)
+    monkeypatch.setattr(read, "count_visits", noted)
     monkeypatch.setattr(world.runtime.counts, "times", 1_000_000)
     at = f"/workflows/{cast.workflow}/counts"
     async with world.script(cast.owner) as client, world.script(theirs.owner) as stranger:

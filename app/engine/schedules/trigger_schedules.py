@@ -31,7 +31,7 @@ async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
     version, active = 0, False
     if header is not None and header.status in ("active", "paused") and header.live_version is not None:
         version, active = header.live_version, header.status == "active"
-        live = await work.workflows.version(workflow_id, version)
+        live = await work.versions.find(workflow_id, version)
         triggers = timed_triggers(live.document) if live is not None else {}
     await _sync_schedules(work, workflow_id, triggers, version, active=active)
     if await sync_watched_segments(work.session):

@@ -11,11 +11,11 @@ from app.engine.core.advance import leave
 from app.engine.core.events import MANUAL
 from app.engine.core.triggers import Manual
 from app.engine.core.types import ExitReason, Status
-from app.engine.core.version import load_version
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from db.ids import uuid7
 from db.models import Enrollment as Row
+from db.queries.contact_pages import find_contact_by_email, find_live_contacts
 from db.queries.new_events import NewEvent, insert_events
 
 NOT_LIVE = "This enrollment has already ended."
@@ -27,32 +27,31 @@ UNDER_WAY = {
 
 async def contact_named(work: Work, text: str) -> UUID:
     """The contact with this id or email address. Raises `Invalid`."""
-    ids: list[UUID] = []
-    text = text.strip()
+    text, contact_id = text.strip(), None
     try:
-        ids = await work.enrollments.contact_ids(ids=[UUID(text)])
+        contact_id = next(iter(await find_live_contacts(work.session, [UUID(text)])), None)
     except ValueError:
         if address := normalize_email(text):
-            ids = await work.enrollments.contact_ids(email=address)
-    if not ids:
+            contact_id = await find_contact_by_email(work.session, address)
+    if contact_id is None:
         raise Invalid({"contact": "Enter the email address or ID of a contact in this account."})
-    return ids[0]
+    return contact_id
 
 
 async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[UUID]) -> int:
     """Requests that contacts enter a workflow; the matcher decides on each, as for any event. Returns the
     number of requests. Raises `NotFound`, `Invalid`, `Conflict` (paused, or no trigger accepts manual
     entries)."""
-    workflow = await work.enrollments.workflow(workflow_id)
+    workflow = await work.workflows.header(workflow_id)
     if workflow is None:
         raise NotFound("workflow")
     if workflow.status != "active" or workflow.live_version is None:
         raise Conflict("This workflow isn't accepting contacts. Publish or resume it.")
-    version = load_version(await work.enrollments.document(workflow_id, workflow.live_version))
-    if not any(isinstance(trigger, Manual) for trigger in version.triggers):
+    version = await work.versions.load(workflow_id, workflow.live_version)
+    if version is None or not any(isinstance(trigger, Manual) for trigger in version.triggers):
         raise Conflict("Contacts can't be enrolled here. Add the trigger “Enrolled manually” and publish.")
     requested_ids = list(dict.fromkeys(contact_ids))
-    existing_ids = set(await work.enrollments.contact_ids(ids=requested_ids)) if requested_ids else set()
+    existing_ids = set(await find_live_contacts(work.session, requested_ids)) if requested_ids else set()
     if not requested_ids or len(existing_ids) < len(requested_ids):
         raise Invalid(
             {"contact_ids": "Choose at least one contact, and only existing contacts of this account."}
@@ -102,5 +101,5 @@ async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
 
 async def refuse_twice(work: Work, row: Row) -> None:
     """Raises `Conflict` when the contact has entered the workflow again meanwhile, with the same key."""
-    if await work.enrollments.live_in(row.workflow_id, row.contact_id, row.entry_key) is not None:
+    if await work.enrollments.is_in(row.workflow_id, row.contact_id, row.entry_key):
         raise Conflict("The contact is already in this workflow with another enrollment.")

@@ -2,17 +2,19 @@
 enrollment, decides, and writes an audit entry; the engine does the rest."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
 from app.enrollments.labels import SKIPPED
 from app.enrollments.pages import titles_of
 from app.enrollments.use_cases.membership import locked_row, refuse_twice, refuse_under_way
 from app.errors import Conflict, Invalid
+from app.json_types import JsonObject
 from app.work import Work
 from db.models import Enrollment as Row
 from db.queries.enrollment_changes import cancel_unsent_effects
 from db.queries.step_side_effects import ClosedApproval, close_approvals
+from db.queries.version_migration import LockedEnrollment, close_visits
 
 ENDED = "This enrollment has already ended."
 PAUSED = "This enrollment is paused. Resume it first."
@@ -48,7 +50,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
         raise Conflict(PAUSED)
     if row.wait_reason not in SKIPPED:
         raise Conflict("This enrollment isn't waiting for a time, so there is nothing to skip.")
-    visit = await work.enrollments.open_visit(row.id, row.seq)
+    visit = await work.visits.open(row.id, row.seq)
     if visit is not None:
         visit.detail = {**visit.detail, "skipped_by": work.actor.name}
     before = row.wait_until.isoformat() if row.wait_until else None
@@ -92,20 +94,20 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
 
 async def close_open_visits(
     work: Work,
-    rows: Sequence[Any],
-    detail: dict[str, Any],
+    rows: Sequence[Row | LockedEnrollment],
+    detail: JsonObject,
     error: str = "The enrollment was moved to another step before this was sent.",
 ) -> None:
     """Closes the open visits as left, cancels effects that were not sent (`error` says why), and closes open
     approvals."""
     ids = [row.id for row in rows]
-    await work.enrollments.close_visits(ids, detail, work.now)
+    await close_visits(work.session, ids, detail, work.now)
     await cancel_unsent_effects(work.session, ids, error)
     closed = [ClosedApproval(row.id, row.seq, "withdrawn") for row in rows]
     await close_approvals(work.session, closed)
 
 
-def restart_at_step(row: Row, step_key: str, now: Any) -> None:
+def restart_at_step(row: Row, step_key: str, now: datetime) -> None:
     """Makes the enrollment due at the start of the step; a paused enrollment stays paused."""
     row.status, row.step_key, row.fence = "active", step_key, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None

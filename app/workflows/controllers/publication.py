@@ -14,7 +14,7 @@ from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
 from app.workflows.schemas.inputs import RevForm
-from app.workflows.schemas.pages import Builder, VersionList, VersionPage, VersionRow
+from app.workflows.schemas.pages import Builder, VersionList, VersionPage
 from app.workflows.schemas.publication import PublicationPage, Published, PublishForm
 from app.workflows.use_cases.audience import audience_of
 from app.workflows.use_cases.plan import groups_of, plan_of, trigger_views, warnings_of
@@ -22,10 +22,10 @@ from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
     entry_sentence,
-    live_by_version,
     open_workflow,
     problem_views,
     trigger_cards,
+    version_rows,
 )
 
 
@@ -66,15 +66,7 @@ class PublicationController(Controller):
     async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
         """Every published version, the newest first."""
         opened = await open_workflow(work, workflow_id)
-        live = await live_by_version(work, workflow_id)
-        rows = [
-            VersionRow(
-                row.number, row.content_hash, row.published_by, row.published_at, live[row.number],
-                row.number == opened.view.live_version,
-            )
-            for row in await work.workflows.versions(workflow_id)
-        ]  # fmt: skip
-        return VersionList(opened.view, rows, opened.totals, [])
+        return VersionList(opened.view, await version_rows(work, opened.view), opened.totals, [])
 
     @get("/versions/{number:int}", page="workflows/version.html", guards=[may(VIEW)])
     async def version(

@@ -1,17 +1,16 @@
 """Publishing that enrolls contacts who match now: their number, and the job that requests their entry."""
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import select, update
+from msgspec import UNSET, UnsetType
 
 from app.engine.core.draft import Audience, Draft
 from app.engine.core.events import MANUAL
-from app.engine.core.version import Version, load_version
-from app.errors import Conflict, Invalid, NotNow
+from app.engine.core.version import Version
+from app.errors import Conflict, Invalid, NotFound, NotNow
 from app.filters.ast import FilterError
 from app.json_types import JsonObject
 from app.work import Work
@@ -29,6 +28,20 @@ TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
 MOST = 10_000_000
 PAUSED = timedelta(minutes=1)  # until the job checks again whether the workflow is resumed
+
+
+class AudienceArgs(msgspec.Struct):
+    """What the job enrolls contacts into."""
+
+    workflow_id: UUID
+    number: int
+
+
+class AudienceResult(msgspec.Struct):
+    """How many contacts the job has requested, and the last one of them."""
+
+    changed: int = 0
+    cursor: UUID | UnsetType = UNSET
 
 
 async def audience_of(work: Work, draft: Draft) -> AudienceView:
@@ -66,8 +79,8 @@ async def add_audience_job(work: Work, version: Version) -> UUID | None:
     if version.settings.audience is Audience.FUTURE_ONLY:
         return None
     total = await count_contacts(work.session, await _set(work, version), MOST)
-    args: JsonObject = {"workflow_id": str(version.workflow_id), "number": version.number}
-    return work.add_job(QUEUE, TASK, args, total=total)
+    args = AudienceArgs(version.workflow_id, version.number)
+    return work.add_job(QUEUE, TASK, msgspec.to_builtins(args), total=total)
 
 
 async def run_audience(work: Work, job: Job) -> bool:
@@ -75,37 +88,29 @@ async def run_audience(work: Work, job: Job) -> bool:
     after the last batch. The events and the position of the walk are written in one transaction. Raises
     `Conflict` when the version is no longer live, `NotNow` while the workflow is paused: its matcher would
     refuse them."""
-    workflow_id = msgspec.convert(job.args["workflow_id"], UUID)
-    number = msgspec.convert(job.args["number"], int)
-    header = await work.workflows.header(workflow_id)
-    if header is None or header.live_version != number:
-        raise Conflict(f"Version {number} is no longer live, so no more contacts were enrolled by it.")
+    args = msgspec.convert(job.args, AudienceArgs)
+    header = await work.workflows.header(args.workflow_id)
+    if header is None or header.live_version != args.number:
+        raise Conflict(f"Version {args.number} is no longer live, so no more contacts were enrolled by it.")
     if header.status == "paused":
         raise NotNow(PAUSED)
-    version = load_version((await _row(work, workflow_id, number)).document)
-    mine = (Job.account_id == work.account_id, Job.id == job.id)
-    result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
-    after = msgspec.convert(result.get("cursor"), UUID | None)
+    version = await work.versions.load(args.workflow_id, args.number)
+    locked = await work.jobs.locked(job.id)
+    if version is None or locked is None:
+        raise NotFound("job" if version else "version")
+    result = msgspec.convert(locked.result or {}, AudienceResult)
+    after = None if result.cursor is UNSET else result.cursor
     ids = await lock_next_contacts(work.session, await _set(work, version, job), after, BATCH)
-    events = [_enroll_request(contact, workflow_id) for contact in ids]
-    await insert_events(work.session, events, work.now)
-    result["changed"] = msgspec.convert(result.get("changed", 0), int) + len(ids)
+    requests = [_enroll_request(contact, args.workflow_id) for contact in ids]
+    await insert_events(work.session, requests, work.now)
+    result.changed += len(ids)
     if ids:
-        result["cursor"] = str(ids[-1])
+        result.cursor = ids[-1]
         work.notify_worker()
     last = len(ids) < BATCH
-    progress = Job.total if last else Job.progress + len(ids)
-    await work.session.execute(
-        update(Job)
-        .where(*mine)
-        .values(progress=progress, result=result)
-        .execution_options(synchronize_session=False)
-    )
+    locked.progress = locked.total if last else locked.progress + len(ids)
+    locked.result = msgspec.to_builtins(result)
     return last  # the worker commits
-
-
-async def _row(work: Work, workflow_id: UUID, number: int) -> Any:
-    return await work.workflows.version(workflow_id, number)
 
 
 def _enroll_request(contact_id: UUID, workflow_id: UUID) -> NewEvent:

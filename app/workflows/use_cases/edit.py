@@ -5,8 +5,8 @@ Here are these shared steps and the edits of the whole draft; `edit_steps` and `
 others. `save_draft` compares no revisions. `create_workflow` writes revision 0. `rename` changes columns of
 the workflow and writes no revision."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,9 @@ from msgspec import UNSET
 from app.engine.core.draft import Draft, DraftError, WorkflowSettings, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
+from app.engine.core.steps import StepConfig
 from app.errors import Conflict, Invalid, NotFound
+from app.json_types import Json
 from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
@@ -23,10 +25,15 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import window
+from db.models import Workflow, WorkflowRevision
 from db.queries.references import lock_for_reference
+from db.queries.workflow_drafts import read_draft, write_draft
 
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
 NOTHING_TO_UNDO = -1  # as `undo_to` of a revision
+# What an audit entry says about each field: its value before and after.
+Changes: TypeAlias = Mapping[str, tuple[Json, Json]]
+Shown: TypeAlias = StepConfig | WorkflowSettings
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
@@ -34,14 +41,14 @@ async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
     if not name.strip():
         raise Invalid({"name": "Enter a name for the workflow."})
     workflow_id = await work.workflows.create(name.strip(), description.strip(), work.actor.name)
-    work.workflows.add_revision(workflow_id, 0, "created", Draft(), None, None, work.actor.name)
+    await work.revisions.store(workflow_id, 0, "created", Draft(), None, None, work.actor.name)
     work.audit("workflow.created", "workflow", workflow_id, {"name": (None, name.strip())})
     await work.commit()
     return workflow_id
 
 
-async def header_of(work: Work, workflow_id: UUID, *, lock: bool = False) -> Any:
-    """The workflow's own columns. Raises `NotFound`."""
+async def header_of(work: Work, workflow_id: UUID, *, lock: bool = False) -> Workflow:
+    """The workflow without its draft. Raises `NotFound`."""
     header = await work.workflows.header(workflow_id, lock=lock)
     if header is None:
         raise NotFound("workflow")
@@ -64,20 +71,21 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
         if old != new
     }
     if changes:
-        await work.workflows.change(workflow_id, name=name, description=description)
+        header.name, header.description = name, description
+        await work.workflows.save(header)
         action = "workflow.renamed" if "name" in changes else "workflow.updated"
         work.audit(action, "workflow", workflow_id, changes)
     await work.commit()
 
 
-async def open_draft(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
+async def open_draft(work: Work, workflow_id: UUID, rev: int) -> tuple[Workflow, Draft]:
     """The locked workflow and its draft. The names that the draft may refer to are locked until the edit is
     stored. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
     await lock_for_reference(work.session)
     header = await header_of(work, workflow_id, lock=True)
-    draft = await work.workflows.draft(header)
+    draft = await read_draft(work.session, header)
     if rev != header.rev:
-        last = await work.workflows.revision(workflow_id, header.rev)
+        last = await work.revisions.find(workflow_id, header.rev)
         by = f" by {last.actor}" if last and last.actor else ""
         if not work.may(Permission.EDIT_WORKFLOWS):  # a token that may only publish
             draft = msgspec.structs.replace(draft, steps=hidden_steps(draft.steps))
@@ -87,23 +95,23 @@ async def open_draft(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draf
 
 async def store_revision(
     work: Work,
-    header: Any,
+    header: Workflow,
     draft: Draft,
     operation: str,
     *,
     undo_to: int | None = None,
     redo_to: int | None = None,
-    changes: dict[str, tuple[Any, Any]] | None = None,
+    changes: Changes | None = None,
 ) -> int:
     """Writes the draft as the next revision and commits; returns its number. `undo_to` is the revision that
     an undo restores: None for the one before this edit, NOTHING_TO_UNDO for none."""
-    rev: int = header.rev + 1
-    await work.workflows.write_draft(header.id, draft, rev)
+    rev = header.rev + 1
+    await write_draft(work.session, header.id, draft, rev)
     undo_rev = header.rev if undo_to is None else undo_to
     stored_undo_rev = None if undo_rev == NOTHING_TO_UNDO else undo_rev
-    work.workflows.add_revision(header.id, rev, operation, draft, stored_undo_rev, redo_to, work.actor.name)
-    what = {"draft": (f"revision {header.rev}", f"revision {rev}: {operation}")} | (changes or {})
-    work.audit("workflow.updated", "workflow", header.id, what)
+    await work.revisions.store(header.id, rev, operation, draft, stored_undo_rev, redo_to, work.actor.name)
+    edit: Changes = {"draft": (f"revision {header.rev}", f"revision {rev}: {operation}")}
+    work.audit("workflow.updated", "workflow", header.id, {**edit, **(changes or {})})
     await work.commit()
     return rev
 
@@ -135,10 +143,13 @@ def _highest_key(draft: Draft) -> int:
     return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
 
 
-def difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+def difference(old: Shown, new: Shown) -> Changes:
     """The fields in which two configs differ, for the audit entry, which must not contain header values."""
     old_raw, new_raw = msgspec.to_builtins(old), msgspec.to_builtins(new)
-    old_shown, new_shown = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
+    old_shown, new_shown = (
+        msgspec.to_builtins(config if isinstance(config, WorkflowSettings) else hidden(config))
+        for config in (old, new)
+    )
     return {
         name: (old_shown.get(name), new_shown.get(name))
         for name in new_shown
@@ -178,10 +189,10 @@ async def redo(work: Work, workflow_id: UUID, rev: int) -> None:
 
 async def _restore(work: Work, workflow_id: UUID, rev: int, direction: Literal["undo", "redo"]) -> None:
     header, draft = await open_draft(work, workflow_id, rev)
-    last = await work.workflows.revision(workflow_id, rev)
-    target_rev = None if last is None else (last.undo_to if direction == "undo" else last.redo_to)
-    target = None if target_rev is None else await work.workflows.revision(workflow_id, target_rev)
-    if target is None:
+    last = await work.revisions.find(workflow_id, rev)
+    target_rev = None if last is None else last.undo_to if direction == "undo" else last.redo_to
+    target = None if target_rev is None else await work.revisions.find(workflow_id, target_rev)
+    if last is None or target is None:
         raise Conflict(f"There is nothing to {direction}.", current={"rev": rev})
     # Keys are never used twice, so the counter does not go back.
     restored = msgspec.convert(target.draft, Draft)
@@ -195,5 +206,5 @@ async def _restore(work: Work, workflow_id: UUID, rev: int, direction: Literal["
         await store_revision(work, header, restored, operation, redo_to=target.redo_to)
 
 
-def _plain(revision: Any) -> str:
-    return str(revision.operation).removeprefix("Undid: ").removeprefix("Redid: ")
+def _plain(revision: WorkflowRevision) -> str:
+    return revision.operation.removeprefix("Undid: ").removeprefix("Redid: ")

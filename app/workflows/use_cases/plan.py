@@ -10,7 +10,7 @@ from app.engine.core.events import SOURCE_LABELS
 from app.engine.core.steps import Chat, SendSms, Step, StepConfig, Window
 from app.engine.core.triggers import Manual, Trigger
 from app.engine.core.triggers.base import StartedBy
-from app.engine.core.version import Version, load_version
+from app.engine.core.version import Version
 from app.engine.core.version_migration import STARTS_AGAIN, rerenders_effect, wait_after_move
 from app.work import Work
 from app.workflows.schemas.publication import (
@@ -187,7 +187,7 @@ async def groups_of(work: Work, opened: LoadedWorkflow) -> list[EnrollmentGroup]
         if row.version == number:
             continue  # they are on it
         if row.version not in versions:
-            versions[row.version] = await _version(work, opened, row.version)
+            versions[row.version] = await work.versions.load(opened.view.id, row.version)
         old = versions[row.version]
         steps = {step.key: step for _, _, step in walk(old.steps)} if old else {}
         step = steps.get(row.step_key or "")
@@ -204,11 +204,6 @@ def target_number(opened: LoadedWorkflow) -> int:
     """The number that the published version will have: that of the live one when nothing has changed."""
     view = opened.view
     return view.next_version if view.changed or view.live_version is None else view.live_version
-
-
-async def _version(work: Work, opened: LoadedWorkflow, number: int) -> Version | None:
-    row = await work.workflows.version(opened.view.id, number)
-    return load_version(row.document) if row else None
 
 
 def _group(

@@ -1,7 +1,6 @@
 """Publishes a draft, and pauses, archives and holds what is published."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,17 +11,20 @@ from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.engine.core.version_migration import rerenders_effect
 from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.errors import Conflict, Invalid, NotFound
+from app.json_types import Json
 from app.work import Work
 from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.domain.references import references
 from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.audience import add_audience_job
-from app.workflows.use_cases.edit import header_of, open_draft, store_revision
+from app.workflows.use_cases.edit import Changes, header_of, open_draft, store_revision
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
+from db.models import WorkflowVersion
 from db.queries.circuit_breakers import reopen_changed_steps
 from db.queries.version_migration import wake_archived_enrollments
+from db.queries.workflow_pages import last_version
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
@@ -49,11 +51,11 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     names = await read_builder_names(work)
     if problems := blocking(draft, names.fields, names.names):
         raise NotPublishable(problems)
-    number = await work.workflows.last_version(workflow_id) + 1
+    number = await last_version(work.session, workflow_id) + 1
     version = freeze(draft, workflow_id, number)
     digest = content_hash(version)
-    live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
-    same = bool(live and has_content(live, digest))
+    live = await work.versions.find(workflow_id, header.live_version) if header.live_version else None
+    same = live is not None and has_content(live, digest)
     status = "paused" if header.status == "paused" else "active"
     if live and same:  # archived, or enrollments are moved: the same version stays live
         version = load_version(live.document)
@@ -66,16 +68,19 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         )
     if not same:
         used = references(version, names.fields)
-        await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
-    await work.workflows.change(workflow_id, live_version=version.number, status=status)
+        await work.versions.store(version, digest, work.actor.name, used, work.now)
+    changes: Changes = {
+        "live_version": (header.live_version, version.number),
+        "status": (header.status, status),
+    }
+    header.live_version, header.status = version.number, status
+    await work.workflows.save(header)
     done = await _move_enrollments(work, version, choices, paused=status == "paused")
     await _try_again(work, version, load_version(live.document) if live else None, choices)
     if not same:
         await add_audience_job(work, version)
-    changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
-    work.audit(
-        "workflow.published", "workflow", workflow_id, changes | await _noted(work, version, choices, names)
-    )
+    noted = await _noted(work, version, choices, names)
+    work.audit("workflow.published", "workflow", workflow_id, {**changes, **noted})
     await sync_workflow_triggers(work, workflow_id)
     work.notify_worker()
     await work.commit()
@@ -110,15 +115,14 @@ async def _try_again(
 
 async def _noted(
     work: Work, version: Version, choices: Sequence[MoveChoice], lookup: BuilderNames
-) -> dict[str, tuple[Any, Any]]:
+) -> Changes:
     """The moves of enrollments for the audit log, with the titles of the steps: "version 1, “Wait 1 day”" ->
     ("3 enrollments", "Email: Welcome"); the second may also be "finish" or "exit"."""
     titles = {version.number: step_titles(version, lookup.fields, lookup.names)}
     for number in {choice.version for choice in choices} - titles.keys():
-        document = await work.enrollments.document(version.workflow_id, number)
-        before = load_version(document) if document else None
+        before = await work.versions.load(version.workflow_id, number)
         titles[number] = step_titles(before, lookup.fields, lookup.names) if before else {}
-    changes: dict[str, tuple[Any, Any]] = {}
+    changes: dict[str, tuple[Json, Json]] = {}
     for choice in choices:
         step = titles[choice.version].get(choice.step or "", "before the first step")
         to = titles[version.number].get(choice.to, choice.to)
@@ -133,9 +137,10 @@ async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
     header = await header_of(work, workflow_id, lock=True)
     if header.held is held:
         return
-    await work.workflows.change(workflow_id, held=held)
+    header.held = held
+    await work.workflows.save(header)
     verb = "held" if held else "released"
-    work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (header.held, held)})
+    work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (not held, held)})
     work.notify_worker()
     await work.commit()
 
@@ -156,20 +161,21 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
             f"The workflow is {header.status}, so it can't become {to}.",
             current={"status": header.status},
         )
-    await work.workflows.change(workflow_id, status=to)
+    before, header.status = header.status, to
+    await work.workflows.save(header)
     if to == "archived":
         await wake_archived_enrollments(work.session, workflow_id, work.now)
         work.notify_worker()
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
-    work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (header.status, to)})
+    work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (before, to)})
     await sync_workflow_triggers(work, workflow_id)
     await work.commit()
 
 
-async def version_of(work: Work, workflow_id: UUID, number: int) -> Any:
+async def version_of(work: Work, workflow_id: UUID, number: int) -> WorkflowVersion:
     """One published version. Raises `NotFound`."""
     await header_of(work, workflow_id)
-    version = await work.workflows.version(workflow_id, number) if number <= MOST_VERSIONS else None
+    version = await work.versions.find(workflow_id, number) if number <= MOST_VERSIONS else None
     if version is None:
         raise NotFound("version")
     return version

@@ -2,9 +2,8 @@
 step."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,9 @@ from app.engine.core.steps import Exit, Step, StepConfig, kind_of, lane_keys
 from app.engine.core.triggers import Trigger
 from app.engine.core.types import Outcome
 from app.engine.core.version import Version, content_hash, freeze, load_version
+from app.filters.ast import Filter
 from app.filters.parse import describe
+from app.json_types import JsonObject
 from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain.lint import LintProblem, blocking
@@ -26,12 +27,25 @@ from app.workflows.schemas.pages import (
     Count,
     ProblemView,
     Totals,
+    VersionRow,
     WorkflowRow,
     WorkflowView,
 )
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.step_labels import lane_sentence, lookup_for, step_sentence
+from db.models import Workflow, WorkflowVersion
+from db.queries.workflow_drafts import read_draft
+from db.queries.workflow_pages import (
+    EnrollmentsAtPlace,
+    VisitCount,
+    count_by_place,
+    count_visits,
+    fetch_workflow_page,
+    last_version,
+    list_stopped_steps,
+    list_versions,
+)
 
 
 class LoadedWorkflow(msgspec.Struct):
@@ -53,30 +67,32 @@ class LoadedWorkflow(msgspec.Struct):
         """A config as its reader may see it. Differences are computed from the configs themselves."""
         return hidden(config) if self.veiled else config
 
-    def shown_document(self, stored: Any) -> Any:
+    def shown_document(self, stored: JsonObject) -> JsonObject:
         """The document of a version as its reader may see it."""
         if not self.veiled:
             return stored
         version = load_version(stored)
-        return msgspec.to_builtins(msgspec.structs.replace(version, steps=hidden_steps(version.steps)))
+        document: JsonObject = msgspec.to_builtins(
+            msgspec.structs.replace(version, steps=hidden_steps(version.steps))
+        )
+        return document
 
 
 async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
     """A page of workflows, newest first, and whether there are more."""
-    rows = await work.workflows.page(after, limit)
+    rows, more = await fetch_workflow_page(work.session, after, limit)
     page_rows = [
-        WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at)
-        for row in rows[:limit]
+        WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at) for row in rows
     ]
-    return page_rows, len(rows) > limit
+    return page_rows, more
 
 
-async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, Version | None]:
+async def view_of(work: Work, header: Workflow, draft: Draft) -> tuple[WorkflowView, Version | None]:
     """The header for screens, and the live version."""
-    row = header.live_version and await work.workflows.version(header.id, header.live_version)
+    row = await work.versions.find(header.id, header.live_version) if header.live_version else None
     live = load_version(row.document) if row else None
     changed = not row or not has_content(row, content_hash(freeze(draft, header.id, 0)))
-    last = await work.workflows.last_version(header.id)
+    last = await last_version(work.session, header.id)
     view = WorkflowView(
         header.id, header.name, header.description, header.status, header.rev, header.live_version,
         last + 1, changed, header.updated_at, header.held,
@@ -84,16 +100,16 @@ async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, 
     return view, live
 
 
-def has_content(row: Any, digest: str) -> bool:
+def has_content(row: WorkflowVersion, digest: str) -> bool:
     """Whether a stored version does what `digest` (a content hash) says. The stored hash is that of the
     document as it was published, maybe with a former name of an event."""
-    return bool(row.content_hash == digest) or content_hash(load_version(row.document)) == digest
+    return row.content_hash == digest or content_hash(load_version(row.document)) == digest
 
 
 async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
     """Everything that the builder shows. Raises `NotFound`."""
     header = await header_of(work, workflow_id)
-    draft = await work.workflows.draft(header)
+    draft = await read_draft(work.session, header)
     view, live = await view_of(work, header, draft)
     lookup = lookup_for(draft.steps, await read_builder_names(work))
     counts, totals = await counted(work, workflow_id)
@@ -101,11 +117,11 @@ async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
         view, draft, live, lookup, counts, totals, blocking(draft, lookup.fields, lookup.names)
     )
     opened.veiled = not work.may(Permission.EDIT_WORKFLOWS)
-    last = await work.workflows.revision(workflow_id, header.rev)
+    last = await work.revisions.find(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
         opened.undo = last.operation
     if last is not None and last.redo_to is not None:
-        again = await work.workflows.revision(workflow_id, last.redo_to)
+        again = await work.revisions.find(workflow_id, last.redo_to)
         opened.redo = again.operation if again else ""
     return opened
 
@@ -113,7 +129,7 @@ async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
 async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], dict[str, Count], Totals]:
     """Kinds and counts of the draft's steps by key, and the totals: all that the polling needs, and up to one
     polling interval old."""
-    draft = await work.workflows.draft(await header_of(work, workflow_id))
+    draft = await read_draft(work.session, await header_of(work, workflow_id))
     await work.session.rollback()  # a caller that waits for the counts must not hold a connection
     counts, totals = await counted(work, workflow_id, POLL_SECONDS)
     kinds = {step.key: step.kind for _, _, step in walk(draft.steps)}
@@ -134,37 +150,45 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
         setattr(totals, row.status, getattr(totals, row.status) + row.enrollments)
         if row.step_key and row.status == "active":
             counts.setdefault(row.step_key, Count()).current += row.enrollments
-    for row in await _visits(work, workflow_id, seconds):
-        count = counts.setdefault(row.step_key, Count(lanes={}))
-        if row.outcome == "failed":
-            count.failed += row.enrollments
-        elif row.outcome not in NOT_DONE:
-            count.completed += row.enrollments
-        if row.branch:
-            count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.enrollments}
-    for row in await work.workflows.stopped(workflow_id):
-        counts.setdefault(row.step_key, Count()).stopped = True
+    for visit in await _visits(work, workflow_id, seconds):
+        count = counts.setdefault(visit.step_key, Count(lanes={}))
+        if visit.outcome == "failed":
+            count.failed += visit.enrollments
+        elif visit.outcome not in NOT_DONE:
+            count.completed += visit.enrollments
+        if visit.branch:
+            count.lanes = count.lanes | {visit.branch: count.lanes.get(visit.branch, 0) + visit.enrollments}
+    for step_key in await list_stopped_steps(work.session, workflow_id):
+        counts.setdefault(step_key, Count()).stopped = True
     return counts, totals
 
 
-async def enrollments_by_place(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
+async def enrollments_by_place(
+    work: Work, workflow_id: UUID, seconds: float = 0.0
+) -> list[EnrollmentsAtPlace]:
     """The enrollments by place (`count_by_place`), shared by all readers of the workflow."""
     key = ("standing", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(work.workflows.count_by_place, workflow_id), seconds)
+    return await work.runtime.counts.get(key, partial(count_by_place, work.session, workflow_id), seconds)
 
 
-async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any]:
+async def _visits(work: Work, workflow_id: UUID, seconds: float) -> list[VisitCount]:
     key = ("visits", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(work.workflows.visits, workflow_id), seconds)
+    return await work.runtime.counts.get(key, partial(count_visits, work.session, workflow_id), seconds)
 
 
-async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
-    """The number of active enrollments in each version."""
-    enrollments_by_version: Counter[int] = Counter()
-    for row in await enrollments_by_place(work, workflow_id):
-        if row.status == "active":
-            enrollments_by_version[row.version] += row.enrollments
-    return enrollments_by_version
+async def version_rows(work: Work, view: WorkflowView) -> list[VersionRow]:
+    """Every published version, the newest first, with its active enrollments."""
+    live: Counter[int] = Counter()
+    for place in await enrollments_by_place(work, view.id):
+        if place.status == "active":
+            live[place.version] += place.enrollments
+    return [
+        VersionRow(
+            version.number, version.content_hash, version.published_by, version.published_at,
+            live[version.number], version.number == view.live_version,
+        )
+        for version in await list_versions(work.session, view.id)
+    ]  # fmt: skip
 
 
 def canvas(
@@ -217,7 +241,7 @@ def _card(trigger: Trigger, lookup: BuilderNames, invalid: bool) -> CanvasTrigge
     return CanvasTrigger(trigger.key, trigger.kind, title, summary, config, invalid, trigger.icon)
 
 
-def entry_sentence(entry: Any, lookup: BuilderNames) -> str:
+def entry_sentence(entry: Filter | None, lookup: BuilderNames) -> str:
     """The entry condition as a sentence; "" when there is none."""
     return describe(entry, lookup.fields, lookup.tags) if entry is not None else ""
 

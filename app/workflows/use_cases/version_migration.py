@@ -9,7 +9,7 @@ import msgspec
 from app.engine.core.draft import walk
 from app.engine.core.steps import StepConfig
 from app.engine.core.types import ExitReason
-from app.engine.core.version import Version, load_version
+from app.engine.core.version import Version
 from app.engine.core.version_migration import (
     EFFECTS,
     STARTS_AGAIN,
@@ -54,6 +54,14 @@ MOVED_BEFORE_SENT = "The enrollment was moved to another step before this was se
 RENEWED = "Not sent yet; version {} replaces it."
 FIRST_ID = UUID(int=0)
 Configs = Mapping[str, StepConfig]
+
+
+class MoveArgs(msgspec.Struct):
+    """What the job moves, and to which version."""
+
+    workflow_id: UUID
+    number: int
+    choices: list[MoveChoice]
 
 
 class MoveResult(msgspec.Struct):
@@ -170,8 +178,7 @@ async def _move_to_step(
 ) -> int:
     """How many of them start their step again, because nothing of their effect was tried."""
     to = None if choice.to == START else choice.to
-    document = await work.workflows.version(version.workflow_id, choice.version)
-    before = load_version(document.document) if document else None
+    before = await work.versions.load(version.workflow_id, choice.version)
     old, new = _configs(before), _configs(version)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     anew: set[UUID] = set()
@@ -213,12 +220,9 @@ def _configs(version: Version | None) -> Configs:
 async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoice]) -> UUID:
     """Adds the job for more enrollments than one transaction should move. They are marked now, in the
     transaction that publishes. Raises `Conflict` when they are not those of the choices."""
-    args = {
-        "workflow_id": str(version.workflow_id),
-        "number": version.number,
-        "choices": msgspec.to_builtins(list(choices)),
-    }
-    job = work.add_job(QUEUE, TASK, args, total=sum(choice.enrollments for choice in choices))
+    args = MoveArgs(version.workflow_id, version.number, list(choices))
+    total = sum(choice.enrollments for choice in choices)
+    job = work.add_job(QUEUE, TASK, msgspec.to_builtins(args), total=total)
     await work.session.flush()
     counts = await mark_for_migration(work.session, version.workflow_id, job, _steps_of(choices))
     for place, choice in enumerate(choices):
@@ -230,20 +234,17 @@ async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoic
 async def run_move(work: Work, job: Job) -> bool:
     """Moves the next batch of marked enrollments; True after the last one. Moving them and deleting their
     marks is one transaction. Raises `Conflict` when the version is no longer live."""
-    workflow_id = msgspec.convert(job.args["workflow_id"], UUID)
-    number = msgspec.convert(job.args["number"], int)
-    header = await work.workflows.header(workflow_id)
-    row = await work.workflows.version(workflow_id, number)
-    if header is None or row is None or header.live_version != number:
-        raise Conflict(f"Version {number} is no longer live, so no more enrollments were moved to it.")
-    version = load_version(row.document)
-    choices = msgspec.convert(job.args["choices"], list[MoveChoice])
+    args = msgspec.convert(job.args, MoveArgs)
+    header = await work.workflows.header(args.workflow_id)
+    version = await work.versions.load(args.workflow_id, args.number)
+    if header is None or version is None or header.live_version != args.number:
+        raise Conflict(f"Version {args.number} is no longer live, so no more enrollments were moved to it.")
     locked = await work.jobs.locked(job.id)
     if locked is None:
         raise NotFound("job")
     rows = await lock_next_marked(work.session, job.id, BATCH)
     done = MoveResult()
-    for place, choice in enumerate(choices):
+    for place, choice in enumerate(args.choices):
         there = [row for row in rows if row.choice == place and _is_there(row, choice)]
         if there:
             done.add(await _move_group(work, version, choice, there, job.actor_name))

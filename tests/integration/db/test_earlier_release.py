@@ -13,6 +13,7 @@ from app.engine.core.steps import WaitFor
 from app.engine.core.version import content_hash, load_version
 from app.filters.ast import Filter, predicates
 from app.workflows.use_cases.read import has_content
+from db.models import WorkflowVersion
 from tests.support.world import World
 
 EARLIER: dict[str, Any] = json.loads(
@@ -20,16 +21,9 @@ EARLIER: dict[str, Any] = json.loads(
 )
 
 
-class Stored(msgspec.Struct):
-    """A row of `workflow_versions`."""
-
-    document: dict[str, Any]
-    content_hash: str
-
-
 @pytest.mark.parametrize("place", range(len(EARLIER["versions"])))
 def test_a_published_version_has_the_content_of_its_hash(place: int) -> None:
-    stored = msgspec.convert(EARLIER["versions"][place], Stored)
+    stored = WorkflowVersion(**EARLIER["versions"][place])
     digest = content_hash(load_version(stored.document))
     assert has_content(stored, digest)
     assert not has_content(stored, "0" * 64)

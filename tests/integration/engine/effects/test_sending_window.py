@@ -7,6 +7,7 @@ from app.engine.core.steps import SendEmail, Window
 from app.enrollments.labels import waits_for
 from app.ports import Refused
 from app.work import SYSTEM, open_work
+from db.queries.enrollment_pages import find_enrollment
 from tests.support.pending_effects import claim_effect, contact_with_effect
 from tests.support.scenario import Stage
 
@@ -23,7 +24,9 @@ async def a_minute_before_it_closes(stage: Stage) -> datetime:
 
 async def wait_sentence(stage: Stage, enrollment: UUID) -> str:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        return waits_for(await work.enrollments.row(enrollment), "Mail", work.now, "UTC")
+        row = await find_enrollment(work.session, enrollment)
+        assert row is not None
+        return waits_for(row, "Mail", work.now, "UTC")
 
 
 async def test_retry_waits_for_the_window_to_open_again(stage: Stage) -> None:
