@@ -136,7 +136,7 @@ async def run_bulk_tag(work: Work, job: Job) -> bool:
     adds = args.operation == "add"
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
-        if await work.tags.row(args.tag_id) is None:
+        if await work.tags.get_one_or_none(id=args.tag_id) is None:
             return []
         change_tags = add_tag_to_contacts if adds else remove_tag_from_contacts
         return await change_tags(work.session, ids, args.tag_id)

@@ -177,7 +177,7 @@ async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
 async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
     """Removes a tag from a contact and returns the tag's name. Raises `NotFound`."""
     await _locked(work, contact_id)
-    tag = await work.tags.row(tag_id)
+    tag = await work.tags.get_one_or_none(id=tag_id)
     if tag is None:
         raise NotFound("tag")
     if await remove_tag_from_contacts(work.session, [contact_id], tag_id):

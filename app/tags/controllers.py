@@ -1,18 +1,15 @@
 """Routes of tags."""
 
-from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from app.errors import NotFound
 from app.permissions import Permission
-from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
-from app.tags.use_cases import create_tag, delete_tag, rename_tag, users_of
-from app.web.actions import action, actions
+from app.tags.pages import tag_list, tag_page
+from app.tags.schemas import TagDeletionForm, TagForm, TagList, TagPage
+from app.tags.use_cases import create_tag, delete_tag, rename_tag
 from app.web.guards import may
 from app.web.responses import Saved
 from app.work import Work
@@ -27,19 +24,18 @@ class TagController(Controller):
     @get(page="tags/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> TagList:
         """Every tag, with the number of contacts that have it."""
-        create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
-        return TagList([_line(row) for row in await work.tags.counted()], actions(create))
+        return await tag_list(work)
 
     @post(page="tags/show.html", form="/tags", guards=[may(EDIT)])
     async def create(self, data: JSONBody[TagForm], work: NamedDependency[Work]) -> Saved[TagPage]:
         """Creates a tag. Names that differ only in case are one tag."""
-        page = await _page(work, await create_tag(work, data.name))
+        page = await tag_page(work, await create_tag(work, data.name))
         return Saved(page, see=f"/tags/{page.tag.id}", note=f"Tag {page.tag.name} was added.")
 
     @get("/{tag_id:uuid}", page="tags/show.html", guards=[may(Permission.VIEW)])
     async def show(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> TagPage:
         """One tag, and the workflows and segments that use it."""
-        return await _page(work, tag_id)
+        return await tag_page(work, tag_id)
 
     @post("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
     async def rename(
@@ -47,7 +43,7 @@ class TagController(Controller):
     ) -> Saved[TagPage]:
         """Renames a tag; contacts and workflows keep it."""
         await rename_tag(work, tag_id, data.name)
-        return Saved(await _page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
+        return Saved(await tag_page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
 
     @post("/{tag_id:uuid}/deletion", form="/tags/{tag_id}", guards=[may(EDIT)])
     async def delete_tag(
@@ -57,27 +53,3 @@ class TagController(Controller):
         segment uses it, and 409 with the number of contacts when it differs from `expected`."""
         name = await delete_tag(work, tag_id, data.expected)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
-
-
-async def _page(work: Work, tag_id: UUID) -> TagPage:
-    row = next((row for row in await work.tags.counted(tag_id)), None)
-    if row is None:
-        raise NotFound("tag")
-    used = await users_of(work, tag_id)
-    href = f"/tags/{tag_id}"
-    return TagPage(
-        _line(row),
-        used,
-        actions(
-            action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
-            action(
-                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=TagDeletionForm,
-                when=not used,
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _line(row: Any) -> TagLine:
-    query = urlencode({"f": f"tags:any_of:{row.id}"})
-    return TagLine(row.id, row.name, row.contacts, row.created_at, f"/contacts?{query}")

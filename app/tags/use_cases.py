@@ -9,6 +9,7 @@ from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.references import Use, still_used_message
 from app.work import Work
 from db.queries.references import find_uses, lock_for_deletion
+from db.queries.tags import tag_with_contacts
 from db.repositories.tags import slug_of
 
 LONGEST = 60
@@ -25,7 +26,7 @@ def clean_name(name: str) -> str:
 async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
     """Finds the tag by name (ignoring case) or creates it; returns id and name. Does not commit."""
     clean = clean_name(name)
-    existing = await work.tags.by_slug(slug_of(clean))
+    existing = await work.tags.get_one_or_none(slug=slug_of(clean))
     if existing is not None:
         return existing.id, existing.name
     tag_id = (await work.tags.ensure([clean]))[clean]
@@ -36,7 +37,7 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
 async def create_tag(work: Work, name: str) -> UUID:
     """Creates a tag. Raises `Invalid` when another tag has the name."""
     clean = clean_name(name)
-    existing = await work.tags.by_slug(slug_of(clean))
+    existing = await work.tags.get_one_or_none(slug=slug_of(clean))
     if existing is not None:
         raise Invalid({"name": f"There is already a tag named “{existing.name}”."})
     tag_id, _ = await ensured_tag(work, clean)
@@ -47,19 +48,20 @@ async def create_tag(work: Work, name: str) -> UUID:
 async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
     """Renames a tag; contacts and workflows keep it. Raises `Invalid`, `NotFound`."""
     clean = clean_name(name)
-    old = await work.tags.row(tag_id)
-    if old is None:
+    tag = await work.tags.get_one_or_none(id=tag_id, with_for_update={"key_share": True})
+    if tag is None:
         raise NotFound("tag")
-    other = await work.tags.by_slug(slug_of(clean))
+    other = await work.tags.get_one_or_none(slug=slug_of(clean))
     if other is not None and other.id != tag_id:
         raise Invalid({"name": f"There is already a tag named “{other.name}”."})
-    if old.name != clean:
+    if tag.name != clean:
+        work.audit("tag.renamed", "tag", tag_id, {"name": [tag.name, clean]})
+        tag.name, tag.slug, tag.updated_at = clean, slug_of(clean), work.now
         try:
-            await work.tags.rename(tag_id, clean, work.now)
+            await work.session.flush()
         except IntegrityError:
             await work.session.rollback()
             raise Invalid({"name": f"There is already a tag named “{clean}”."}) from None
-        work.audit("tag.renamed", "tag", tag_id, {"name": [old.name, clean]})
     await work.commit()
 
 
@@ -67,19 +69,20 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     """Removes a tag from all contacts, deletes it and returns its name. Raises `NotFound`, `Conflict` with
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts when it
     differs from `expected`."""
-    tag = await work.tags.row(tag_id)
+    tag = await work.tags.get_one_or_none(id=tag_id)
     if tag is None:
         raise NotFound("tag")
     await lock_for_deletion(work.session)
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
-    total = sum(row.contacts for row in await work.tags.counted(tag_id))
+    counted = await tag_with_contacts(work.session, tag_id)
+    total = counted.contacts if counted else 0
     check_expected(expected, total, "contact has this tag", "contacts have this tag")
-    await work.tags.remove(tag_id)
+    await work.session.delete(tag)
     work.audit("tag.deleted", "tag", tag_id, {"name": [tag.name, None], "contacts": [total, None]})
     await work.commit()
-    return str(tag.name)
+    return tag.name
 
 
 async def users_of(work: Work, tag_id: UUID) -> list[Use]:

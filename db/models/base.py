@@ -32,6 +32,8 @@ class Base(BasicAttributes, DeclarativeBase):
     """Own base: Advanced Alchemy's adds a sentinel column and falls back to random ids."""
 
     metadata = MetaData(naming_convention=NAMING)
+    # A row that another transaction deleted at the same time is deleted as well.
+    __mapper_args__ = {"confirm_deleted_rows": False}  # noqa: RUF012 -- an instance variable to its parent
     type_annotation_map: ClassVar = {
         str: Text(),
         UUID: Uuid(),

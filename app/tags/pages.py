@@ -1,0 +1,45 @@
+"""Builds the pages of tags."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from app.errors import NotFound
+from app.permissions import Permission
+from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
+from app.tags.use_cases import users_of
+from app.web.actions import action, actions
+from app.work import Work
+from db.queries.tags import TagWithContacts, tag_with_contacts, tags_with_contacts
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+async def tag_list(work: Work) -> TagList:
+    """Every tag, with the number of contacts that have it."""
+    create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
+    return TagList([_line(tag) for tag in await tags_with_contacts(work.session)], actions(create))
+
+
+async def tag_page(work: Work, tag_id: UUID) -> TagPage:
+    """One tag, and the workflows and segments that use it. Raises `NotFound`."""
+    tag = await tag_with_contacts(work.session, tag_id)
+    if tag is None:
+        raise NotFound("tag")
+    used = await users_of(work, tag_id)
+    href = f"/tags/{tag_id}"
+    return TagPage(
+        _line(tag),
+        used,
+        actions(
+            action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
+            action(
+                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=TagDeletionForm,
+                when=not used,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _line(tag: TagWithContacts) -> TagLine:
+    query = urlencode({"f": f"tags:any_of:{tag.id}"})
+    return TagLine(tag.id, tag.name, tag.contacts, tag.created_at, f"/contacts?{query}")

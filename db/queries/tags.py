@@ -1,0 +1,75 @@
+"""Sets of tags of the session's account: with their contacts, their names, and those that are missing."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import and_, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.ids import uuid7
+from db.models import Contact, ContactTag, Tag
+from db.queries.statements import execute, fetch_all
+
+MOST_TAGS = 2000
+
+
+class TagWithContacts(msgspec.Struct, frozen=True):
+    """A tag and the number of contacts with it that are not deleted."""
+
+    id: UUID
+    name: str
+    contacts: int
+    created_at: datetime
+
+
+class TagName(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str
+
+
+_COUNTS = (
+    select(ContactTag.tag_id, func.count().label("contacts"))
+    .join(Contact, and_(Contact.account_id == ContactTag.account_id, Contact.id == ContactTag.contact_id))
+    .where(ContactTag.account_id == func.current_account(), Contact.deleted_at.is_(None))
+    .group_by(ContactTag.tag_id)
+    .subquery()
+)
+_TAGS_WITH_CONTACTS = (
+    select(Tag.id, Tag.name, func.coalesce(_COUNTS.c.contacts, 0).label("contacts"), Tag.created_at)
+    .outerjoin(_COUNTS, _COUNTS.c.tag_id == Tag.id)
+    .where(Tag.account_id == func.current_account())
+    .order_by(Tag.slug)
+    .limit(MOST_TAGS)
+)
+_NAMES = text("select id, name from tags where account_id = current_account() order by slug")
+_INSERT_MISSING = text("""
+insert into tags (id, name, slug)
+select * from unnest(cast(:ids as uuid[]), cast(:names as text[]), cast(:slugs as text[]))
+on conflict do nothing
+""")
+
+
+async def tags_with_contacts(session: AsyncSession) -> list[TagWithContacts]:
+    """Every tag, sorted by name."""
+    return await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS)
+
+
+async def tag_with_contacts(session: AsyncSession, tag_id: UUID) -> TagWithContacts | None:
+    """One tag; None when there is none."""
+    tags = await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS.where(Tag.id == tag_id))
+    return tags[0] if tags else None
+
+
+async def tag_names(session: AsyncSession) -> dict[str, str]:
+    """The names of all tags by id (as text), sorted by name."""
+    return {str(tag.id): tag.name for tag in await fetch_all(session, TagName, _NAMES)}
+
+
+async def insert_missing_tags(session: AsyncSession, names_by_slug: Mapping[str, str]) -> None:
+    """Inserts the tags whose slugs don't exist yet."""
+    # In one order, so that two transactions that insert the same tags cannot block each other.
+    slugs = sorted(names_by_slug)
+    names = [names_by_slug[slug] for slug in slugs]
+    await execute(session, _INSERT_MISSING, ids=[uuid7() for _ in slugs], names=names, slugs=slugs)
