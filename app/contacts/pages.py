@@ -134,14 +134,14 @@ def list_page(
 async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
     """The segment whose filter the member edits in the list, and the form that saves it. Raises
     `NotFound`."""
-    row = await work.segments.row(segment_id)
-    if row is None:
+    segment = await work.segments.get_one_or_none(id=segment_id)
+    if segment is None:
         raise NotFound("segment")
     save = action(
         work, "save_filter", "Save filter", f"/segments/{segment_id}", permission=EDIT,
         form=SegmentChangeForm,
     )  # fmt: skip
-    return SegmentRef(row.id, row.name, row.rev), save
+    return SegmentRef(segment.id, segment.name, segment.rev), save
 
 
 def _list_actions(work: Work, query: Query, any_rows: bool) -> list[Action]:

@@ -36,7 +36,7 @@ from db.queries.programs import (
     read_segment_filters,
     read_version_documents,
 )
-from db.repositories.segments import filters_by_id
+from db.queries.segments import filters_by_id
 
 log = structlog.get_logger(__name__)
 MOST_ACCOUNTS = 5000

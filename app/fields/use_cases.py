@@ -1,6 +1,5 @@
 """Create, change and delete custom fields."""
 
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,7 +10,10 @@ from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
 from app.filters.references import Use, still_used_message
+from app.json_types import Json, JsonObject
 from app.work import Work
+from db.models import CustomField
+from db.queries.field_values import count_contacts_with_value, delete_values, options_in_use
 from db.queries.references import find_uses, find_uses_of_options, lock_for_deletion
 
 SHORT_NAME_IN_USE = "Another field already has this short name. Choose another."
@@ -31,12 +33,12 @@ def _options(kind: str, text: str) -> list[str]:
         raise Invalid({"options": str(error)}) from None
 
 
-async def field_row(work: Work, field_id: UUID) -> Any:
+async def field_of(work: Work, field_id: UUID) -> CustomField:
     """One field. Raises `NotFound`."""
-    row = await work.fields.row(field_id)
-    if row is None:
+    field = await work.fields.get_one_or_none(id=field_id)
+    if field is None:
         raise NotFound("field")
-    return row
+    return field
 
 
 async def create_field(work: Work, form: FieldForm) -> UUID:
@@ -46,47 +48,53 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
     if error:
         raise Invalid({"key": error})
     options = _options(form.type, form.options)
-    if await work.fields.by_key(key) is not None:
+    if await work.fields.exists(key=key):
         raise Invalid({"key": SHORT_NAME_IN_USE})
-    if len(await work.fields.rows()) >= MOST_FIELDS:
+    fields = await work.fields.in_order()
+    if len(fields) >= MOST_FIELDS:
         raise Invalid({"": f"An account can have at most {MOST_FIELDS} custom fields."})
-    columns = {"key": key, "label": label, "type": form.type, "options": options}
+    columns: JsonObject = {"key": key, "label": label, "type": form.type, "options": [*options]}
+    position = max((field.position for field in fields), default=0) + 1
     try:
-        field_id = await work.fields.insert(columns, work.now)
+        field = await work.fields.add(
+            CustomField(**columns, position=position, created_at=work.now, updated_at=work.now)
+        )
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"key": SHORT_NAME_IN_USE}) from None
-    work.audit("field.created", "field", field_id, {name: [None, value] for name, value in columns.items()})
+    work.audit("field.created", "field", field.id, {name: [None, value] for name, value in columns.items()})
     await work.commit()
-    return field_id
+    return field.id
 
 
 async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
     """Changes the label or the options. Raises `Invalid` when contacts still have an option that would be
     removed, `Conflict` with the list of uses when filters or steps use one, `NotFound`."""
-    old = await field_row(work, field_id)
-    new = {
-        "label": old.label if form.label is UNSET else _label(form.label),
-        "options": old.options if form.options is UNSET else _options(old.type, form.options or ""),
-    }
-    removed = [option for option in old.options if option not in new["options"]]
-    in_use = await work.fields.options_in_use(field_id, removed) if removed else []
+    field = await work.fields.get_one_or_none(id=field_id, with_for_update={"key_share": True})
+    if field is None:
+        raise NotFound("field")
+    label = field.label if form.label is UNSET else _label(form.label)
+    options = field.options if form.options is UNSET else _options(field.type, form.options or "")
+    removed = [option for option in field.options if option not in options]
+    in_use = await options_in_use(work.session, field_id, removed) if removed else []
     if in_use:
         raise Invalid(
             {"options": f"Contacts still have {', '.join(in_use[:5])}. Change those contacts first."}
         )
     if removed:
-        await _refuse_used_options(work, old, removed)
-    changes = {
-        name: [getattr(old, name), value] for name, value in new.items() if value != getattr(old, name)
-    }
+        await _refuse_used_options(work, field, removed)
+    compared: list[tuple[str, Json, Json]] = [
+        ("label", field.label, label),
+        ("options", [*field.options], [*options]),
+    ]
+    changes = {name: [old, new] for name, old, new in compared if old != new}
     if changes:
-        await work.fields.change(field_id, {name: new[name] for name in changes}, work.now)
+        field.label, field.options, field.updated_at = label, options, work.now
         work.audit("field.updated", "field", field_id, changes)
     await work.commit()
 
 
-async def _refuse_used_options(work: Work, field: Any, removed: list[str]) -> None:
+async def _refuse_used_options(work: Work, field: CustomField, removed: list[str]) -> None:
     await lock_for_deletion(work.session)
     used = await find_uses_of_options(work.session, f"custom.{field.id}", removed)
     if used:
@@ -98,20 +106,21 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     """Deletes a field and the contacts' values in it; returns its label. Raises `NotFound`, `Conflict` with
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts that
     have a value when it differs from `expected`."""
-    field = await field_row(work, field_id)
+    field = await field_of(work, field_id)
     await lock_for_deletion(work.session)
     used = await users_of(work, field_id)
     if used:
         raise Conflict(
             still_used_message(f"The field “{field.label}”", used), current=msgspec.to_builtins(used)
         )
-    total = await work.fields.count_values(field_id)
+    total = await count_contacts_with_value(work.session, field_id)
     check_expected(expected, total, "contact has a value", "contacts have a value")
-    await work.fields.remove(field_id)
-    changes = {"label": [field.label, None], "contacts": [total, None]}
+    await delete_values(work.session, field_id)
+    await work.session.delete(field)
+    changes: dict[str, list[Json]] = {"label": [field.label, None], "contacts": [total, None]}
     work.audit("field.deleted", "field", field_id, changes)
     await work.commit()
-    return str(field.label)
+    return field.label
 
 
 async def users_of(work: Work, field_id: UUID) -> list[Use]:

@@ -1,6 +1,5 @@
 """Builds the pages of segments: the list, one segment, the form for a new one."""
 
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,8 +23,9 @@ from app.segments.schemas import (
 from app.segments.use_cases import filter_sentence, users_of
 from app.web.actions import action, actions
 from app.work import Work
+from db.models import Segment
 from db.queries.contact_pages import MOST_COUNTED, count_contacts
-from db.repositories.segments import filters_by_id
+from db.queries.segments import readable_filter
 
 EDIT = Permission.EDIT_CONTACTS
 NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
@@ -47,16 +47,18 @@ class FilterContext(msgspec.Struct):
 async def segment_list(work: Work) -> SegmentList:
     """Every segment, with the number of contacts in it."""
     context = await FilterContext.of(work)
-    return SegmentList([await view(work, row, context) for row in await work.segments.rows()], [])
+    return SegmentList(
+        [await view(work, segment, context) for segment in await work.segments.sorted_by_name()], []
+    )
 
 
 async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
     """One segment and what uses it. Raises `NotFound`."""
-    row = await work.segments.row(segment_id)
-    if row is None:
+    segment = await work.segments.get_one_or_none(id=segment_id)
+    if segment is None:
         raise NotFound("segment")
     used, href = await users_of(work, segment_id), f"/segments/{segment_id}"
-    shown = await view(work, row, await FilterContext.of(work))
+    shown = await view(work, segment, await FilterContext.of(work))
     return SegmentPage(
         shown,
         used,
@@ -91,27 +93,27 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     )
 
 
-async def view(work: Work, row: Any, context: FilterContext) -> SegmentView:
+async def view(work: Work, segment: Segment, context: FilterContext) -> SegmentView:
     """A segment as the page shows it, with its number of contacts."""
-    expression = filters_by_id([row])[row.id]
+    expression = readable_filter(segment.filter)
     total = await _total(work, expression, context) if expression is not None else None
     match, items = to_items(expression)
     return SegmentView(
-        row.id,
-        row.name,
-        filter_sentence(row, context.fields, context.tags),
-        row.filter,
+        segment.id,
+        segment.name,
+        filter_sentence(segment, context.fields, context.tags),
+        segment.filter,
         items,
         match,
-        row.rev,
+        segment.rev,
         None if total is None else min(total, MOST_COUNTED),
         (total or 0) > MOST_COUNTED,
-        row.due_at is not None,
-        row.created_by,
-        row.created_at,
-        row.updated_at,
-        "/contacts?" + urlencode([("f", f"segments:any_of:{row.id}")]),
-        Query(f=items, match=match, segment=str(row.id)).href(),
+        segment.due_at is not None,
+        segment.created_by,
+        segment.created_at,
+        segment.updated_at,
+        "/contacts?" + urlencode([("f", f"segments:any_of:{segment.id}")]),
+        Query(f=items, match=match, segment=str(segment.id)).href(),
     )
 
 

@@ -43,7 +43,7 @@ class SegmentView(msgspec.Struct):
     id: UUID
     name: str
     described: str
-    filter: Any
+    filter: Any  # Any: msgspec and OpenAPI cannot describe JSON that is nested
     f: list[str]
     match: str
     rev: int

@@ -1,7 +1,6 @@
 """Create, change and delete segments."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,9 +16,10 @@ from app.patch import resolve
 from app.segments.domain import clean_name, dependent_segments, group_problem
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
+from db.models import Segment
 from db.queries.references import find_uses, lock_for_deletion, lock_for_reference
 from db.queries.segment_members import restart_failed_segments
-from db.repositories.segments import filters_by_id
+from db.queries.segments import compare_segments_now, filters_by_id, lock_segments, readable_filter
 from db.repositories.tags import slug_of
 
 
@@ -43,71 +43,72 @@ async def create_segment(work: Work, form: SegmentForm) -> UUID:
     await lock_for_reference(work.session)
     fields, tags = await work.fields.catalog(), await work.tags.names()
     group = read_conditions(form.f, form.match, fields, tags)
-    columns = {
-        "name": name,
-        "slug": slug_of(name),
-        "filter": msgspec.to_builtins(group),
-        "created_by": work.actor.name,
-    }
+    segment = Segment(
+        name=name,
+        slug=slug_of(name),
+        filter=msgspec.to_builtins(group),
+        created_by=work.actor.name,
+        created_at=work.now,
+        updated_at=work.now,
+    )
     try:
-        segment_id = await work.segments.insert(columns, work.now)
+        await work.segments.add(segment)
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"name": f"There is already a segment named “{name}”."}) from None
     changes = {"name": [None, name], "filter": [None, describe(group, fields, tags)]}
-    work.audit("segment.created", "segment", segment_id, changes)
+    work.audit("segment.created", "segment", segment.id, changes)
     await work.commit()
-    return segment_id
+    return segment.id
 
 
 async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) -> str:
     """Changes the name or the filter; returns the name. Raises `Invalid`, `NotFound`, and `Conflict` for an
     outdated `rev`."""
-    await work.segments.one_at_a_time()
-    segment = await work.segments.row(segment_id, lock=True)
+    await lock_segments(work.session)
+    segment = await work.segments.get_one_or_none(id=segment_id, with_for_update=True)
     if segment is None:
         raise NotFound("segment")
     if form.rev is not None and form.rev != segment.rev:
         raise Conflict(
             "Someone changed this segment after you opened it. Nothing was saved. Reload it and try again."
         )
-    columns, changes = dict[str, Any](), dict[str, list[Any]]()
+    name, stored, changes = segment.name, segment.filter, dict[str, list[str]]()
     if isinstance(form.name, str):
         name = await _free_name(work, form.name, segment_id)
         if name != segment.name:
-            columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [segment.name, name]
     if form.f is not UNSET or form.match is not UNSET:
         await lock_for_reference(work.session)
         fields, tags = await work.fields.catalog(), await work.tags.names()
-        match, items = to_items(filters_by_id([segment])[segment.id])
+        match, items = to_items(readable_filter(segment.filter))
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
-        stored: Any = msgspec.to_builtins(group)
+        stored = msgspec.to_builtins(group)
         if stored != segment.filter:
-            columns["filter"] = stored
             changes["filter"] = [filter_sentence(segment, fields, tags), describe(group, fields, tags)]
             await _check_all_segments(work, segment_id, group)
-    if columns:
-        await work.segments.change(segment_id, columns, work.now)
+    if changes:
+        segment.name, segment.slug, segment.filter = name, slug_of(name), stored
+        segment.rev, segment.updated_at = segment.rev + 1, work.now
         work.audit("segment.updated", "segment", segment_id, changes)
     await work.commit()
-    return str(columns.get("name", segment.name))
+    return name
 
 
-def filter_sentence(row: Any, fields: Fields, tags: dict[str, str]) -> str:
+def filter_sentence(segment: Segment, fields: Fields, tags: dict[str, str]) -> str:
     """The filter of a segment as a sentence."""
-    expression = filters_by_id([row])[row.id]
+    expression = readable_filter(segment.filter)
     return "(unreadable filter)" if expression is None else describe(expression, fields, tags)
 
 
 async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:
     """Checks the change against all segments, schedules affected watched segments for evaluation now, and
     restarts segments whose evaluation had failed. Raises `Invalid`."""
-    filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
+    filters = filters_by_id(await work.segments.sorted_by_name()) | {segment_id: expression}
     problem = group_problem(filters)
     if problem:
         raise Invalid({"f": problem})
-    await work.segments.compare_now(dependent_segments(segment_id, filters), work.now)
+    await compare_segments_now(work.session, dependent_segments(segment_id, filters), work.now)
     await restart_failed_segments(work.session)
     work.notify_worker()
 
@@ -115,20 +116,20 @@ async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) 
 async def delete_segment(work: Work, segment_id: UUID) -> str:
     """Deletes a segment that nothing uses; returns its name. Raises `Conflict` with the list of its users,
     and `NotFound`."""
-    await work.segments.one_at_a_time()
-    row = await work.segments.row(segment_id, lock=True)
-    if row is None:
+    await lock_segments(work.session)
+    segment = await work.segments.get_one_or_none(id=segment_id, with_for_update=True)
+    if segment is None:
         raise NotFound("segment")
     await lock_for_deletion(work.session)
     used = await users_of(work, segment_id)
     if used:
         raise Conflict(
-            still_used_message(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used)
+            still_used_message(f"The segment “{segment.name}”", used), current=msgspec.to_builtins(used)
         )
-    await work.segments.remove(segment_id)
-    work.audit("segment.deleted", "segment", segment_id, {"name": [row.name, None]})
+    await work.session.delete(segment)
+    work.audit("segment.deleted", "segment", segment_id, {"name": [segment.name, None]})
     await work.commit()
-    return str(row.name)
+    return segment.name
 
 
 async def users_of(work: Work, segment_id: UUID) -> list[Use]:
@@ -141,7 +142,7 @@ async def _free_name(work: Work, name: str, own: UUID | None) -> str:
         clean = clean_name(name)
     except ValueError as error:
         raise Invalid({"name": str(error)}) from None
-    other = await work.segments.by_slug(slug_of(clean))
+    other = await work.segments.get_one_or_none(slug=slug_of(clean))
     if other is not None and other.id != own:
         raise Invalid({"name": f"There is already a segment named “{other.name}”."})
     return clean

@@ -16,9 +16,9 @@ from app.filters.ast import FilterError
 from app.filters.references import Use
 from app.json_types import Json, JsonObject
 from app.workflows.domain.references import names_option, references
+from db.queries.segments import decode_filter
 from db.queries.statements import execute, fetch_all
 from db.repositories.fields import FieldRepository
-from db.repositories.segments import decode_filter
 
 ReferenceKind = Literal["tag", "field", "segment", "workflow", "user"]
 Names = Callable[[Version | Draft], bool]

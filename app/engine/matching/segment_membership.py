@@ -34,7 +34,7 @@ from db.queries.segment_members import (
     read_members,
     set_next_comparison,
 )
-from db.repositories.segments import decode_filter
+from db.queries.segments import decode_filter
 
 log = structlog.get_logger(__name__)
 COMPARE_INTERVAL = timedelta(minutes=15)
