@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from app.engine.core.triggers import Trigger
 from app.engine.core.version import Program
 from app.filters.explain import explain
 from app.filters.facts import Facts
+from app.json_types import JsonObject
 
 DEEPEST = 10
 MOST_ENTRIES_PER_HOUR = 20  # into one workflow
@@ -58,12 +58,12 @@ class EntryDecision(msgspec.Struct, frozen=True):
     does so under `entry_key`; with `supersedes` the active enrollment ends first."""
 
     verdict: Verdict
-    detail: dict[str, Any]
+    detail: JsonObject
     entry_key: str = ""
     supersedes: bool = False
 
 
-_Refusal = tuple[Verdict, dict[str, Any]] | None
+_Refusal = tuple[Verdict, JsonObject] | None
 
 
 def decide_entry(
@@ -80,7 +80,7 @@ def decide_entry(
     None for a deleted contact; `entries_last_day` counts all entries of the workflow. The first trigger that
     admits the contact counts; the reasons are checked in the order of the code."""
     program = candidate.program
-    detail: dict[str, Any] = {"source": event.source.value}
+    detail: JsonObject = {"source": event.source.value}
     if not accepting:
         return EntryDecision(Verdict.WORKFLOW_PAUSED, detail)
     if facts is None:
@@ -146,7 +146,7 @@ def _loop(event: EngineEvent, history: History) -> _Refusal:
 
 
 def _triggers(
-    candidate: Candidate, event: EngineEvent, facts: Facts, now: datetime, detail: dict[str, Any]
+    candidate: Candidate, event: EngineEvent, facts: Facts, now: datetime, detail: JsonObject
 ) -> _Refusal:
     """None when a trigger and the entry condition admit the contact; records the trigger in `detail`."""
     program, version = candidate.program, candidate.program.version
@@ -177,7 +177,7 @@ def _trigger_matches(program: Program, at: int, event: EngineEvent, facts: Facts
 
 def _seen_by(
     program: Program, trigger: Trigger, event: EngineEvent, facts: Facts, now: datetime
-) -> dict[str, Any]:
+) -> JsonObject:
     values = explain(trigger.filter, facts, program.fields, now)
     if not trigger.previous_value_matches(event):
         values["changes"] = event.data.get("changes")
@@ -204,7 +204,7 @@ def _suppressed(candidate: Candidate, facts: Facts) -> _Refusal:
     consents = sorted(candidate.required_consents)
     if not consents or any(facts.values.get(consent) != "denied" for consent in consents):
         return None
-    return Verdict.SUPPRESSED, {"denied": consents}
+    return Verdict.SUPPRESSED, {"denied": [*consents]}
 
 
 def _goal(program: Program, facts: Facts, now: datetime) -> _Refusal:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from app.filters import event_kinds
+from app.json_types import Json, JsonObject
 
 # Labels by kind; also the kinds that an event wait may name.
 EVENT_KINDS = event_kinds.EVENT_KINDS
@@ -79,8 +79,20 @@ class EngineEvent(msgspec.Struct, frozen=True):
     kind: str
     source: Source
     subject_id: UUID
-    data: Mapping[str, Any] = {}
+    data: Mapping[str, Json] = {}
     depth: int = 0
+
+
+def changes_of(event: EngineEvent) -> dict[str, tuple[Json, Json]]:
+    """The old and the new value of each field that a contact.updated event changed."""
+    changes = event.data.get("changes")
+    if not isinstance(changes, dict):
+        return {}
+    return {
+        field: (pair[0], pair[1])
+        for field, pair in changes.items()
+        if isinstance(pair, list) and len(pair) > 1
+    }
 
 
 def index_keys_of(event: EngineEvent) -> Iterator[tuple[str, str]]:
@@ -88,9 +100,9 @@ def index_keys_of(event: EngineEvent) -> Iterator[tuple[str, str]]:
     match."""
     yield event.kind, ""
     if event.kind == CONTACT_UPDATED:
-        for field, pair in event.data.get("changes", {}).items():
+        for field, (_, new) in changes_of(event).items():
             yield event.kind, field
-            yield event.kind, equality_key(field, pair[1])
+            yield event.kind, equality_key(field, new)
     elif event.kind in KEYED:
         key = str(event.data.get(KEYED[event.kind]))
         yield event.kind, key
@@ -112,7 +124,7 @@ def equality_key(field: str, value: object) -> str:
     return f"{field}={comparable_text(value)}"
 
 
-def stored_event_data(event: EngineEvent) -> dict[str, Any]:
+def stored_event_data(event: EngineEvent) -> JsonObject:
     """The event data that an enrollment stores for `{{ event.… }}`: a webhook's body, and the data of
     schedules, tasks, notes and ended workflows."""
     data = dict(event.data)

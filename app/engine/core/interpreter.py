@@ -6,7 +6,6 @@ Goals in lanes that the enrollment has not entered do not listen, because it may
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -30,6 +29,7 @@ from app.engine.core.types import (
 )
 from app.engine.core.version import Node, Program
 from app.filters.facts import Facts
+from app.json_types import JsonObject
 
 MOST_VISITS = 1000
 MOST_VISITS_IN_A_LIFE = 10_000
@@ -110,8 +110,10 @@ class Run:
         if effect.status in ("sent", "skipped"):
             sent = effect.status == "sent"
             self.delivered = sent and isinstance(node.config, SendEmail)
-            detail = self.answer_detail(node, effect.detail) if sent else {"reason": effect.error}
-            self.close(Outcome.SENT if sent else Outcome.SKIPPED, detail)
+            if sent:
+                self.close(Outcome.SENT, self.answer_detail(node, effect.detail))
+            else:
+                self.close(Outcome.SKIPPED, {"reason": effect.error})
             return self.run(node.after)
         if effect.status == "failed_permanent":
             self.close(Outcome.FAILED, effect.detail, effect.error)
@@ -216,7 +218,7 @@ class Run:
             return MET
         return TIMEOUT if due else None
 
-    def answer_detail(self, node: Node, detail: dict[str, Any]) -> dict[str, Any]:
+    def answer_detail(self, node: Node, detail: JsonObject) -> JsonObject:
         """The detail that the visit records of a response. A body that the step saves goes to the
         enrollment."""
         name = node.config.save_as if isinstance(node.config, Webhook) else ""
@@ -312,7 +314,7 @@ class Run:
 
     # Recording
 
-    def record(self, node: Node, outcome: Outcome, detail: dict[str, Any], error: str | None = None) -> None:
+    def record(self, node: Node, outcome: Outcome, detail: JsonObject, error: str | None = None) -> None:
         """Records a whole visit; or the end of the open visit, which is then one of this node."""
         if self.open:
             self.close(outcome, detail, error)
@@ -320,7 +322,7 @@ class Run:
             now = self.now
             self.append(Execution(self.seq + 1, node.key, node.kind, now, now, outcome, detail, error))
 
-    def begin(self, node: Node, detail: dict[str, Any]) -> int:
+    def begin(self, node: Node, detail: JsonObject) -> int:
         """Begins a visit that stays open after this call; returns its seq."""
         self.append(Execution(self.seq + 1, node.key, node.kind, self.now, None, None, detail))
         return self.seq
@@ -331,7 +333,7 @@ class Run:
         out.step_key = execution.step_key
         out.executions.append(execution)
 
-    def close(self, outcome: Outcome, detail: dict[str, Any], error: str | None = None) -> None:
+    def close(self, outcome: Outcome, detail: JsonObject, error: str | None = None) -> None:
         self.open = False
         self.out.closed.append(Closed(self.seq, self.now, outcome, detail, error))
 

@@ -82,7 +82,7 @@ class Node(msgspec.Struct):
     index: int
     key: str
     kind: str
-    config: Any  # a StepConfig; each kind executes only nodes with its own config
+    config: Any  # Any: a StepConfig; each kind executes only nodes with its own config
     after: int = END
     lanes: list[tuple[str, Match, int]] = []
     starts: dict[str, int] = {}

@@ -5,7 +5,7 @@ is the order in which members choose among the kinds. `docs/adding-a-step.md` ha
 
 import sys
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -15,7 +15,15 @@ from app.engine.core.steps.add_tag import AddTag
 from app.engine.core.steps.add_to_workflow import AddToWorkflow
 from app.engine.core.steps.approval import ApprovalOption, AskApproval
 from app.engine.core.steps.assign_owner import AssignOwner
-from app.engine.core.steps.base import ELSE, MET, TIMEOUT, Execute, Lane, StepKind, skip_deleted_contact
+from app.engine.core.steps.base import (
+    ELSE,
+    MET,
+    TIMEOUT,
+    Execute,
+    Lane,
+    StepKind,
+    skip_deleted_contact,
+)
 from app.engine.core.steps.branch import Branch, BranchLane
 from app.engine.core.steps.chat import Chat
 from app.engine.core.steps.create_task import CreateTask
@@ -67,16 +75,16 @@ StepConfig = (
 MAIN = "main"
 
 
-def _kind_of_module(config: type) -> StepKind[Any]:
-    kind: StepKind[Any] = sys.modules[config.__module__].KIND
+def _kind_of_module(config: type) -> StepKind[StepConfig]:
+    kind: StepKind[StepConfig] = sys.modules[config.__module__].KIND
     return kind
 
 
-KINDS: dict[str, StepKind[Any]] = {
+KINDS: dict[str, StepKind[StepConfig]] = {
     kind.key: kind for kind in (_kind_of_module(config) for config in get_args(StepConfig))
 }
-_BY_CONFIG: dict[type, StepKind[Any]] = {kind.config: kind for kind in KINDS.values()}
-GROUPS: dict[str, tuple[StepKind[Any], ...]] = {
+_BY_CONFIG: dict[type, StepKind[StepConfig]] = {kind.config: kind for kind in KINDS.values()}
+GROUPS: dict[str, tuple[StepKind[StepConfig], ...]] = {
     group: tuple(kind for kind in KINDS.values() if kind.group == group)
     for group in dict.fromkeys(kind.group for kind in KINDS.values())
 }
@@ -90,7 +98,7 @@ EXECUTE_DELETED: Mapping[type, Execute] = {
 }
 
 
-def kind_of(config: StepConfig) -> StepKind[Any]:
+def kind_of(config: StepConfig) -> StepKind[StepConfig]:
     """The kind of a config."""
     return _BY_CONFIG[type(config)]
 
@@ -100,8 +108,7 @@ def blank(kind: str) -> StepConfig:
     kind that does not exist."""
     if kind not in KINDS:
         raise ValueError(f"There is no step type “{kind[:40]}”. The types are {', '.join(KINDS)}.")
-    config: StepConfig = (KINDS[kind].blank or KINDS[kind].config)()
-    return config
+    return (KINDS[kind].blank or KINDS[kind].config)()
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

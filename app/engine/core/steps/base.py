@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, NamedTuple, Never, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -79,8 +79,12 @@ Execute = Callable[["Run", "Node"], int]
 CompileMatch = Callable[[Filter | None], Match]
 
 
-def _no_entries(*_args: object) -> Any:
-    return ()
+def _no_entries(*_args: object) -> Iterator[Never]:
+    return iter(())
+
+
+def _no_lanes(_config: object) -> list[Lane]:
+    return []
 
 
 def _no(_config: object) -> bool:
@@ -126,7 +130,7 @@ class StepKind(Generic[C]):
     blank: Callable[[], C] | None = None
 
     # Lanes, in order, and the sentence that says which contacts take one.
-    lanes: Callable[[C], list[Lane]] = _no_entries
+    lanes: Callable[[C], list[Lane]] = _no_lanes
     lane_condition: Callable[[C, str, Fields, Names], str] = _no_condition
     jump: Callable[[C], Jump | None] = _none
     # Compiles what only this kind has on its node. Runs once for each version, after the lanes exist.

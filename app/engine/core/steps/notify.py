@@ -1,6 +1,6 @@
 """Notify members inside the product, and by email if wanted."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from app.engine.core.checks import Problems, check_members, check_templates, check_text
@@ -22,6 +22,7 @@ from app.engine.core.steps.base import (
 from app.engine.core.steps.outbound import request_effect
 from app.engine.core.types import EffectRequest, NewNotification, Outcome
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -60,7 +61,7 @@ def execute(run: "Run", node: "Node") -> int:
     if not config.email:
         run.record(node, Outcome.DONE, {"users": [str(user) for user in users], "title": title})
         return node.after
-    payload: dict[str, Any] = {
+    payload: JsonObject = {
         "to": "",
         "to_name": "",
         "subject": title,

@@ -1,7 +1,7 @@
 """Send an email to the contact. The step requests an effect; `app.engine.effects.dispatcher` claims it and
 `app.engine.effects.channels` sends it. The enrollment waits for the outcome."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.email_addresses import normalize_email
 from app.engine.core.checks import Problems, check_one_line, check_templates, check_text, check_window
@@ -21,6 +21,7 @@ from app.engine.core.steps.outbound import DENIED, render_templates, request_eff
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -61,7 +62,7 @@ def execute(run: "Run", node: "Node") -> int:
     if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
         return waiting
     names = (values.get("first_name"), values.get("last_name"))
-    payload: dict[str, Any] = {
+    payload: JsonObject = {
         "to": to,
         "to_name": " ".join(" ".join(str(name) for name in names if name).split()),
         **render_templates(run, node),

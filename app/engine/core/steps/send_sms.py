@@ -1,6 +1,6 @@
 """Send a text message to the contact's phone."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -21,6 +21,7 @@ from app.engine.core.steps.outbound import DENIED, request_effect, wait_for_wind
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -50,9 +51,10 @@ def execute(run: "Run", node: "Node") -> int:
         return skip(run, node, "The contact denied consent to SMS.")
     if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
         return waiting
-    payload: dict[str, Any] = {"to": to, "body": node.templates["body"].render(run.facts)}
-    if not payload["body"].strip():
+    body = node.templates["body"].render(run.facts)
+    if not body.strip():
         return skip(run, node, "The SMS is empty with this contact's values.")
+    payload: JsonObject = {"to": to, "body": body}
     if config.transactional:
         payload["transactional"] = True
     return request_effect(run, node, EffectRequest("sms", node.key, 0, "", payload, config.on_doubt))

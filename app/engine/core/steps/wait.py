@@ -13,6 +13,7 @@ from app.engine.core.steps.base import Config, Jump, References, Sentence, StepK
 from app.engine.core.timing.wait_times import FOLLOWS_A_DATE, until_instant, wait_end
 from app.engine.core.types import STOPPED, ExitReason, Outcome, Status, WaitReason
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -51,7 +52,7 @@ def execute(run: "Run", node: "Node") -> int:
     if until is not None and until > run.now:
         run.begin(node, {"until": until.isoformat()})
         return run.wait_at(node, WaitReason.TIMER, until)
-    detail: dict[str, object] = {"past": True}
+    detail: JsonObject = {"past": True}
     if until is None:
         detail["reason"] = "The field has no date."
     else:

@@ -31,6 +31,7 @@ from app.engine.core.types import WaitReason
 from app.filters.ast import Filter
 from app.filters.event_kinds import FORMER_KINDS
 from app.filters.fields import Fields, unknown_field
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -69,7 +70,7 @@ def execute(run: "Run", node: "Node") -> int:
     if (waits_for_condition or just_delivered) and _holds(run, node):
         return run.enter_lane(node, MET)
     until = period_end(config.amount, config.unit, run.now, run.facts.zone)
-    detail = {"until": until.isoformat()}
+    detail: JsonObject = {"until": until.isoformat()}
     if not waits_for_condition:
         detail["event"] = config.event
     run.begin(node, detail)

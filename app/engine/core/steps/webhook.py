@@ -1,7 +1,7 @@
 """Call another system over HTTP, and save its answer if wanted."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +24,7 @@ from app.engine.core.steps.outbound import render_templates, request_effect, wai
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
+from app.json_types import JsonObject
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -67,8 +68,8 @@ def execute(run: "Run", node: "Node") -> int:
             msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         return fail(run, node, f"With this contact's values, the body isn't valid JSON: {error}")
-    headers = {name: rendered[f"header:{name}"] for name in config.headers}
-    payload: dict[str, Any] = {
+    headers: JsonObject = {name: rendered[f"header:{name}"] for name in config.headers}
+    payload: JsonObject = {
         "url": rendered["url"],
         "method": config.method,
         "headers": headers,

@@ -2,16 +2,17 @@
 
 from collections.abc import MutableMapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from app.engine.core.timing.wait_times import period_end
+from app.json_types import Json
 
 if TYPE_CHECKING:
     from app.engine.core.steps.drip import Drip
 
 
-def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone: ZoneInfo) -> datetime:
+def take_slot(drip: "Drip", state: MutableMapping[str, Json], now: datetime, zone: ZoneInfo) -> datetime:
     """The instant (UTC) at which an enrollment that arrives now may pass; `now` itself while there is room.
     Records it in `state` {"start": ISO, "taken": n}, the period that is being filled.
 
@@ -19,8 +20,9 @@ def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone
     where it ends, even if that is in the future, so no enrollment overtakes another. An enrollment whose
     period is over when it wakes up, after a downtime, has lost its slot and takes another: see
     `Run.slot_missed`."""
-    start = datetime.fromisoformat(state["start"]) if "start" in state else None
-    arrivals = int(state.get("taken", 0))
+    began, taken = state.get("start"), state.get("taken")
+    start = datetime.fromisoformat(began) if isinstance(began, str) else None
+    arrivals = taken if isinstance(taken, int) else 0
     if start is None or period_end(drip.amount, drip.unit, start, zone) <= now:
         start, arrivals = now, 0
     elif arrivals >= drip.count:

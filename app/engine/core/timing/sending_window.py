@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -12,6 +12,7 @@ from app.engine.core.scalars import TimeOfDay, Weekday
 from app.engine.core.timing.recurrence import ONE_DAY, time_of_day
 from app.filters.facts import Facts
 from app.filters.times import instant
+from app.json_types import Json, JsonObject
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,15 +44,15 @@ def zone_of(window: Window, facts: Facts) -> ZoneInfo:
     return zone_named(named) or facts.zone
 
 
-def window_payload(window: Window, facts: Facts) -> dict[str, Any]:
+def window_payload(window: Window, facts: Facts) -> JsonObject:
     """The window for the payload of an effect. Its zone is resolved, because the dispatcher does not read the
     contact's facts."""
     named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
-    payload: dict[str, Any] = msgspec.to_builtins(named)
+    payload: JsonObject = msgspec.to_builtins(named)
     return payload
 
 
-def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | None:
+def closed_until(payload: Mapping[str, Json], moment: datetime) -> datetime | None:
     """When the window of an effect opens next; None while it is open, or if the effect has none."""
     if "window" not in payload:
         return None

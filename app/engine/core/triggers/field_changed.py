@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from app.engine.core.checks import Problems
-from app.engine.core.events import CONTACT_UPDATED, EngineEvent, comparable_text, equality_key
+from app.engine.core.events import CONTACT_UPDATED, EngineEvent, changes_of, comparable_text, equality_key
 from app.engine.core.name_lookup import Names, field_label
 from app.engine.core.triggers.base import CONTACT, IndexKey, Reference, TriggerConfig, check_changed_field
 from app.filters.fields import Fields
@@ -41,7 +41,7 @@ class FieldChanged(TriggerConfig, frozen=True, tag="field_changed"):
     def previous_value_matches(self, event: EngineEvent) -> bool:
         if self.before_is == "any":
             return True
-        before = event.data.get("changes", {}).get(self.field, (None, None))[0]
+        before = changes_of(event).get(self.field, (None, None))[0]
         required = comparable_text(self.before) if self.before_is == "value" else ""
         return comparable_text(before) == required
 
