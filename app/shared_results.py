@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 class _Entry:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.value: Any = None
+        self.value: Any = None  # Any: each key has results of its own type, which only its caller knows
         self.computed_at: float | None = None
         self.took = 0.0
 

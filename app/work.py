@@ -38,6 +38,7 @@ from db.repositories.notes_tasks import NoteRepository, TaskRepository
 from db.repositories.notifications import NotificationRepository
 from db.repositories.segments import SegmentRepository
 from db.repositories.tags import TagRepository
+from db.repositories.tokens import TokenRepository
 from db.repositories.workflows import RevisionRepository, VersionRepository, WorkflowRepository
 from db.tenancy import begin
 
@@ -216,6 +217,10 @@ class Work:
     @cached_property
     def invitations(self) -> InvitationRepository:
         return InvitationRepository(self.session)
+
+    @cached_property
+    def tokens(self) -> TokenRepository:
+        return TokenRepository(self.session)
 
     @cached_property
     def audit_log(self) -> AuditRepository:

@@ -3,30 +3,30 @@
 No account is set while these run, so row-level security shows them nothing else."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import Executable, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.ids import uuid7
 
 T = TypeVar("T")
-USER_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
-PRINCIPAL_BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(
+_USER_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
+_PRINCIPAL_BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(
     memberships=JSONB
 )
-PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
-PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
+_PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
+_PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
     memberships=JSONB, scopes=JSONB
 )
-USER_BY_RESET = text("select * from user_by_password_reset(:digest)")
-INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
-ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")
-CREATE_RESET = text("select create_password_reset(:made, :person, :digest, :until)")
-USE_RESET = text("select use_password_reset(:digest, :hash)")
+_USER_BY_RESET = text("select * from user_by_password_reset(:digest)")
+_INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
+_ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")
+_CREATE_RESET = text("select create_password_reset(:made, :person, :digest, :until)")
+_USE_RESET = text("select use_password_reset(:digest, :hash)")
 
 
 class AccountMembership(msgspec.Struct, frozen=True):
@@ -101,37 +101,37 @@ class AuthLookup:
     async def user(self, email: str) -> SignInUser | None:
         """The user with this email address; None also when the user was disabled."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, SignInUser, USER_BY_EMAIL, email=email)
+            return await _fetch_one(connection, SignInUser, _USER_BY_EMAIL, email=email)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> PrincipalRecord | None:
         """A live session in one of its user's accounts."""
         async with self.engine.connect() as connection:
             return await _fetch_one(
-                connection, PrincipalRecord, PRINCIPAL_BY_SESSION, session=session_id, account=account_id
+                connection, PrincipalRecord, _PRINCIPAL_BY_SESSION, session=session_id, account=account_id
             )
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> PrincipalRecord | None:
         """A live session by its secret; this updates when it was last seen."""
         async with self.engine.begin() as connection:
             return await _fetch_one(
-                connection, PrincipalRecord, PRINCIPAL_BY_SECRET, session=session_id, digest=digest
+                connection, PrincipalRecord, _PRINCIPAL_BY_SECRET, session=session_id, digest=digest
             )
 
     async def by_access_token(self, digest: bytes) -> PrincipalRecord | None:
         """A live access token; this updates when it was last used."""
         async with self.engine.begin() as connection:
-            return await _fetch_one(connection, PrincipalRecord, PRINCIPAL_BY_TOKEN, digest=digest)
+            return await _fetch_one(connection, PrincipalRecord, _PRINCIPAL_BY_TOKEN, digest=digest)
 
     async def by_reset(self, digest: bytes) -> ResetTarget | None:
         """The user whose password a link may set; None when it was used or is too old."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, ResetTarget, USER_BY_RESET, digest=digest)
+            return await _fetch_one(connection, ResetTarget, _USER_BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
         """Makes a link live and ends the earlier ones of the user."""
         async with self.engine.begin() as connection:
             await connection.execute(
-                CREATE_RESET, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
+                _CREATE_RESET, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
             )
 
     async def use_reset(self, digest: bytes, password_hash: str) -> UUID | None:
@@ -139,14 +139,14 @@ class AuthLookup:
         valid."""
         async with self.engine.begin() as connection:
             user_id: UUID | None = await connection.scalar(
-                USE_RESET, {"digest": digest, "hash": password_hash}
+                _USE_RESET, {"digest": digest, "hash": password_hash}
             )
             return user_id
 
     async def by_invitation(self, digest: bytes) -> OpenInvitation | None:
         """The invitation of a link, None when it was accepted or withdrawn, or has expired."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, OpenInvitation, INVITATION_BY_TOKEN, digest=digest)
+            return await _fetch_one(connection, OpenInvitation, _INVITATION_BY_TOKEN, digest=digest)
 
     async def accept_invitation(
         self, digest: bytes, person: UUID | None, name: str, password_hash: str | None
@@ -156,12 +156,12 @@ class AuthLookup:
         created."""
         values = {"digest": digest, "person": person, "made": uuid7(), "name": name, "hash": password_hash}
         async with self.engine.begin() as connection:
-            member: UUID | None = await connection.scalar(ACCEPT_INVITATION, values)
+            member: UUID | None = await connection.scalar(_ACCEPT_INVITATION, values)
             return member
 
 
 async def _fetch_one(
-    connection: AsyncConnection, kind: type[T], statement: Any, **values: object
+    connection: AsyncConnection, kind: type[T], statement: Executable, **values: UUID | str | bytes
 ) -> T | None:
     row = (await connection.execute(statement, values)).mappings().one_or_none()
     if row is None:

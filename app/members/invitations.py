@@ -25,13 +25,15 @@ from app.ports import Mailer
 from app.work import Principal, Work
 from db.auth_lookup import AuthLookup, OpenInvitation
 from db.models import Invitation
+from db.queries.invitations import save_invitation
+from db.queries.members import find_member_by_email
 
 LIFETIME = timedelta(hours=INVITATION_HOURS)
 
 
 async def invitations(work: Work) -> list[InvitationView]:
     """The pending invitations, newest first."""
-    return [_view(work, row) for row in await work.invitations.all()]
+    return [_view(work, row) for row in await work.invitations.newest()]
 
 
 async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
@@ -42,16 +44,17 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
     _refuse_role(work, form.role)
-    if await work.members.name_of_email(email) is not None:
+    if await find_member_by_email(work.session, email) is not None:
         raise Conflict(f"{email} is already a member.")
-    earlier = await work.invitations.of_email(email)
+    earlier = await work.invitations.lock_of(email)
     if earlier is not None:
         _refuse_role(work, Role(earlier.role))
     secret, until = new_secret(), work.now + LIFETIME
     name, by = form.name.strip(), work.require_principal().name
-    invitation_id = await work.invitations.save(
-        email, name, form.role, digest=digest(secret), by=by, now=work.now, until=until
-    )
+    invitation_id = await save_invitation(
+        work.session, email, name, form.role.value, token_hash=digest(secret), invited_by=by, now=work.now,
+        until=until,
+    )  # fmt: skip
     changes = {"email": (None, email), "role": (None, form.role.value)}
     work.audit("member.invited", "invitation", invitation_id, changes)
     view = InvitationView(invitation_id, email, name, form.role, by, work.now, until, expired=False)
@@ -63,10 +66,8 @@ async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationV
     """Gives an invitation a new link and a new expiry. Raises `NotFound`, `Forbidden`."""
     row = await _find_invitation(work, invitation_id)
     secret, until = new_secret(), work.now + LIFETIME
-    await work.invitations.renew(invitation_id, digest(secret), until)
-    view = InvitationView(
-        row.id, row.email, row.name, Role(row.role), row.invited_by, row.created_at, until, expired=False
-    )
+    row.token_hash, row.expires_at = digest(secret), until
+    view = _view(work, row)
     work.audit("invitation.resent", "invitation", invitation_id, {"email": (None, row.email)})
     await work.commit()
     return view, secret
@@ -76,7 +77,7 @@ async def withdraw_invitation(work: Work, invitation_id: UUID) -> str:
     """Deletes an invitation; returns its email address. Raises `NotFound`, `Forbidden`."""
     row = await _find_invitation(work, invitation_id)
     email = row.email
-    await work.invitations.remove(invitation_id)
+    await work.invitations.delete_where(Invitation.id == invitation_id)
     changes = {"email": (email, None), "role": (row.role, None)}
     work.audit("invitation.withdrawn", "invitation", invitation_id, changes)
     await work.commit()
@@ -118,7 +119,7 @@ async def accept(
 
 
 async def _find_invitation(work: Work, invitation_id: UUID) -> Invitation:
-    row = await work.invitations.get(invitation_id)
+    row = await work.invitations.lock(invitation_id)
     if row is None:
         raise NotFound("invitation")
     _refuse_role(work, Role(row.role))

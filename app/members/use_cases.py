@@ -21,7 +21,12 @@ from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Work
 from db.auth_lookup import InvitedUser
+from db.ids import uuid7
+from db.models import AccessToken, Membership
+from db.queries.members import find_member, find_password_hash, list_members, lock_owners, set_password_hash
 from db.queries.references import find_uses, lock_for_deletion
+from db.queries.sessions import end_user_sessions
+from db.queries.tokens import revoke_live_token
 
 PREFIX = 8
 
@@ -29,7 +34,7 @@ PREFIX = 8
 async def members(work: Work) -> list[MemberView]:
     """The members of the account, sorted by name."""
     me = work.principal.user_id if work.principal else None
-    rows = await work.members.rows()
+    rows = await list_members(work.session)
     return [
         MemberView(
             row.user_id,
@@ -48,23 +53,25 @@ async def members(work: Work) -> list[MemberView]:
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:
     """Changes the role of a member. Raises `NotFound`, `Forbidden` (a role higher than the caller's own),
     `Conflict` (the last owner)."""
-    old = await _check_role_change(work, user_id, role)
-    await work.members.change_role(user_id, role, work.now)
-    work.audit("member.role_changed", "member", user_id, {"role": (old.value, role.value)})
+    membership = await _changeable(work, user_id, role)
+    old = membership.role
+    membership.role, membership.updated_at = role.value, work.now
+    work.audit("member.role_changed", "member", user_id, {"role": (old, role.value)})
     await work.commit()
 
 
 async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; the member's sessions and tokens no longer open this account. Raises as
     `change_role`, and `Conflict` with the list of uses while a workflow or a segment refers to the member."""
-    old = await _check_role_change(work, user_id, None)
+    membership = await _changeable(work, user_id, None)
     await lock_for_deletion(work.session)
     used = await users_of(work, user_id)
     if used:
-        name, _ = await work.members.name_of(user_id) or ("This member", "")
+        member = await find_member(work.session, user_id)
+        name = member.name if member else "This member"
         raise Conflict(still_used_message(name, used, "remove them"), current=msgspec.to_builtins(used))
-    await work.members.leave(user_id)
-    work.audit("member.removed", "member", user_id, {"role": (old.value, None)})
+    await work.members.delete_where(Membership.user_id == user_id)
+    work.audit("member.removed", "member", user_id, {"role": (membership.role, None)})
     await work.commit()
 
 
@@ -73,9 +80,10 @@ async def users_of(work: Work, user_id: UUID) -> list[Use]:
     return await find_uses(work.session, "user", str(user_id))
 
 
-async def _check_role_change(work: Work, user_id: UUID, new: Role | None) -> Role:
-    owners = await work.members.owners()
-    membership = await work.members.membership(user_id)
+async def _changeable(work: Work, user_id: UUID, new: Role | None) -> Membership:
+    """The locked membership, whose role may become `new` (None removes the member)."""
+    owners = await lock_owners(work.session)
+    membership = await work.members.lock(user_id)
     if membership is None:
         raise NotFound("member")
     old = Role(membership.role)
@@ -84,38 +92,39 @@ async def _check_role_change(work: Work, user_id: UUID, new: Role | None) -> Rol
         raise Conflict(refusal)
     if refusal:
         raise Forbidden(refusal)
-    return old
+    return membership
 
 
 async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
     """A member who has no password yet, and their email; audits that a link is sent. Raises `NotFound`,
     `Conflict`."""
-    name_and_email = await work.members.name_of(user_id)
-    if name_and_email is None:
+    member = await find_member(work.session, user_id)
+    if member is None:
         raise NotFound("member")
-    if await work.members.has_password(user_id):
+    if member.has_password:
         raise Conflict("This member already has a password and can reset it on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
-    return InvitedUser(user_id, name_and_email[0], has_password=False), name_and_email[1]
+    return InvitedUser(user_id, member.name, has_password=False), member.email
 
 
 async def change_password(work: Work, form: PasswordForm) -> None:
     """Changes the caller's password and ends all their other sessions. Raises `Invalid`."""
     me = work.require_principal()
-    if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
+    if not await password_matches(form.current_password, await find_password_hash(work.session, me.user_id)):
         raise Invalid({"current_password": "This isn't your current password."})
     if reason := await password_problem(form.new_password, me.email, me.name):
         raise Invalid({"new_password": reason})
-    await work.members.set_password(me.user_id, await hash_password(form.new_password), work.now)
-    ended = await work.members.end_sessions(me.user_id, me.session_id, work.now)
+    new_hash = await hash_password(form.new_password)
+    await set_password_hash(work.session, me.user_id, new_hash, work.now)
+    ended = await end_user_sessions(work.session, me.user_id, me.session_id, work.now)
     work.audit("member.password_changed", "member", me.user_id, {"sessions_ended": (None, ended)})
     await work.commit()
 
 
 async def my_tokens(work: Work) -> list[TokenView]:
     """The caller's access tokens in this account, newest first."""
-    rows = await work.members.tokens(work.require_principal().user_id)
+    rows = await work.tokens.of(work.require_principal().user_id)
     return [
         TokenView(
             row.id,
@@ -138,7 +147,8 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
     if reason := scope_problem(form.scopes, me.role):
         raise Invalid({"scopes": reason})
     secret, scopes = new_secret(ACCESS_PREFIX), sorted(set(form.scopes))
-    token_id = work.members.add_token(
+    token = AccessToken(
+        id=uuid7(),
         user_id=me.user_id,
         name=form.name.strip(),
         token_hash=digest(secret),
@@ -146,6 +156,7 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
         scopes=scopes,
         expires_at=work.now + timedelta(days=form.days),
     )
+    token_id = (await work.tokens.add(token)).id
     work.audit("token.created", "token", token_id, {"name": (None, form.name), "scopes": (None, scopes)})
     await work.commit()
     return token_id, secret
@@ -153,7 +164,8 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
 
 async def revoke_token(work: Work, token_id: UUID) -> str:
     """Revokes one of the caller's access tokens; returns its name. Raises `NotFound`."""
-    name = await work.members.revoke_token(work.require_principal().user_id, token_id, work.now)
+    me = work.require_principal()
+    name = await revoke_live_token(work.session, me.user_id, token_id, work.now)
     if name is None:
         raise NotFound("token")
     work.audit("token.revoked", "token", token_id, {"name": (name, None)})

@@ -1,6 +1,5 @@
 """Routes for signing in and out, switching accounts, and managing your own sessions."""
 
-from typing import Any
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
@@ -45,7 +44,7 @@ class SignInController(Controller):
         return SignInPage(target, request.app.state.demo_people, [sign_in])
 
     @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
-    def keys(self, request: Request) -> Response[dict[str, Any]]:
+    def keys(self, request: Request) -> Response[dict[str, list[dict[str, str]]]]:
         """The public keys that verify tokens (RFC 7517)."""
         keys = request.app.state.key_ring.jwks()
         return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})

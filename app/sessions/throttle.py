@@ -5,9 +5,9 @@ slowed down. A network is counted before the body of its request is read (`befor
 that."""
 
 import asyncio
-from typing import Any
 
 from litestar.exceptions import TooManyRequestsException
+from redis.asyncio import Redis
 
 from app.credentials import digest
 from app.web.middleware import client_of
@@ -21,7 +21,9 @@ WAIT_SECONDS = 1.5
 class Throttle:
     """Counts attempts by email and network, by network, and by email."""
 
-    def __init__(self, redis: Any, breaker: RedisBreaker | None = None, pair: int = PER_PAIR) -> None:
+    def __init__(
+        self, redis: Redis | None, breaker: RedisBreaker | None = None, pair: int = PER_PAIR
+    ) -> None:
         self.pairs = Limiter(redis, "sign-in", pair, WINDOW, breaker)
         self.networks = Limiter(redis, "sign-in-network", PER_NETWORK, WINDOW, breaker)
         self.addresses = Limiter(redis, "sign-in-address", PER_ADDRESS, WINDOW, breaker)

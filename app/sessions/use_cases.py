@@ -11,6 +11,13 @@ from app.sessions.schemas import SessionView
 from app.work import Principal, Work
 from db.auth_lookup import AccountMembership, SignInUser
 from db.ids import uuid7
+from db.models import Session
+from db.queries.sessions import (
+    end_user_session,
+    end_user_sessions,
+    list_live_sessions,
+    move_user_session,
+)
 
 LIFETIME = timedelta(days=14)
 
@@ -48,14 +55,16 @@ async def start_session(work: Work, agent: str, network: str) -> str:
     if me.session_id is None:
         raise Forbidden("Only a user can sign in.")
     secret = session_secret(me.session_id)
-    work.members.add_session(
-        id=me.session_id,
-        user_id=me.user_id,
-        account_id=me.account_id,
-        secret_hash=digest(secret),
-        user_agent=agent[:200],
-        network=network[:64],
-        expires_at=work.now + LIFETIME,
+    work.session.add(
+        Session(
+            id=me.session_id,
+            user_id=me.user_id,
+            account_id=me.account_id,
+            secret_hash=digest(secret),
+            user_agent=agent[:200],
+            network=network[:64],
+            expires_at=work.now + LIFETIME,
+        )
     )
     work.audit("session.started", "session", me.session_id, {"network": (None, network)})
     await work.commit()
@@ -65,7 +74,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
 async def my_sessions(work: Work) -> list[SessionView]:
     """The user's sessions, newest first."""
     me = work.require_principal()
-    rows = await work.members.sessions(me.user_id)
+    rows = await list_live_sessions(work.session, me.user_id)
     return [
         SessionView(
             row.id,
@@ -84,7 +93,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
 async def end_session(work: Work, session_id: UUID) -> None:
     """Ends one of the user's sessions. Raises `NotFound`."""
     me = work.require_principal()
-    if not await work.members.end_session(me.user_id, session_id, work.now):
+    if not await end_user_session(work.session, me.user_id, session_id, work.now):
         raise NotFound("session")
     work.audit("session.ended", "session", session_id)
     await work.commit()
@@ -93,7 +102,7 @@ async def end_session(work: Work, session_id: UUID) -> None:
 async def end_other_sessions(work: Work) -> int:
     """Ends all of the user's sessions except the current one; returns how many it ended."""
     me = work.require_principal()
-    count = await work.members.end_sessions(me.user_id, me.session_id, work.now)
+    count = await end_user_sessions(work.session, me.user_id, me.session_id, work.now)
     work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})
     await work.commit()
     return count
@@ -104,7 +113,7 @@ async def switch_account(work: Work, target: Principal) -> None:
     me = work.require_principal()
     if me.session_id is None:
         raise Forbidden("Only a signed-in user can switch accounts.")
-    await work.members.move_session(me.user_id, me.session_id, target.account_id)
+    await move_user_session(work.session, me.user_id, me.session_id, target.account_id)
     work.audit(
         "session.switched", "session", me.session_id, {"account": (me.account_name, target.account_name)}
     )
