@@ -1,7 +1,6 @@
 """What fails now, as the Jobs page lists it: jobs one by one, contacts by step and cause."""
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from app.operations.schemas import Failing
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
+from db.models import Job
 from db.queries.failures import MOST_COUNTED, FailureGroup, list_failure_groups
 
 RUN = Permission.RUN_JOBS
@@ -21,30 +21,30 @@ MOST_FAILING = 10
 async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
     """The latest failures of both kinds and their buttons. A failure of several contacts has a link to them
     instead of buttons."""
-    jobs = await work.jobs.failing(MOST_FAILING)
+    jobs = await work.jobs.latest("failed", limit=MOST_FAILING)
     rows = await list_failure_groups(work.session, MOST_FAILING)
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
-    lines = [(_failed_job(row), _job_buttons(work, row)) for row in jobs]
+    lines = [(_failed_job(job), _job_buttons(work, job)) for job in jobs]
     lines += [(_group(row, names[row.workflow_id, row.version]), _buttons(work, row)) for row in rows]
     lines = sorted(lines, key=lambda pair: pair[0].at, reverse=True)[:MOST_FAILING]
     return [line for line, _ in lines], [button for _, buttons in lines for button in buttons]
 
 
-def _failed_job(row: Any) -> Failing:
-    note = f"{row.actor_name} · attempt {row.attempts} of {row.max_attempts}"
-    at = row.finished_at or row.created_at
-    title = title_of(row.task, row.args, row.total)
+def _failed_job(job: Job) -> Failing:
+    note = f"{job.actor_name} · attempt {job.attempts} of {job.max_attempts}"
+    at = job.finished_at or job.created_at
+    title = title_of(job.task, job.args, job.total)
     return Failing(
-        row.id,
+        job.id,
         "job",
         FAILURES["job"],
-        row.status,
+        job.status,
         title,
-        row.error or "",
+        job.error or "",
         note,
         at,
         None,
-        f"/jobs/{row.id}",
+        f"/jobs/{job.id}",
         1,
     )
 
@@ -80,8 +80,8 @@ def _list_of(row: FailureGroup) -> str:
     return f"/workflows/{row.workflow_id}/enrollments?{urlencode(filters)}"
 
 
-def _job_buttons(work: Work, row: Any) -> list[Action]:
-    return actions(action(work, f"retry:{row.id}", "Retry", f"/jobs/{row.id}/retry", permission=RUN))
+def _job_buttons(work: Work, job: Job) -> list[Action]:
+    return actions(action(work, f"retry:{job.id}", "Retry", f"/jobs/{job.id}/retry", permission=RUN))
 
 
 def _buttons(work: Work, row: FailureGroup) -> list[Action]:

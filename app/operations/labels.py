@@ -1,8 +1,8 @@
 """Labels of the Jobs screens: titles and results of jobs, queues, failures, error classes. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from app.json_types import Json
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, UNCLEAR_PREFIX
 from app.web.formatting import number, plural
 
@@ -57,7 +57,7 @@ ERROR_CLASSES = {
 }
 
 
-def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
+def title_of(task: str, args: Mapping[str, Json] | None = None, total: int = 0) -> str:
     """The title of a job; that of a bulk edit has the number of contacts."""
     values = args or {}
     title = TITLES.get(task, UNKNOWN_JOB)
@@ -76,11 +76,12 @@ def queue_label(queue: str) -> str:
     return QUEUES.get(queue, "Other") if queue else ""
 
 
-def result_labels(task: str, result: Mapping[str, Any] | None) -> list[str]:
+def result_labels(task: str, result: Mapping[str, Json] | None) -> list[str]:
     """The counts of a job's result, such as "Moved: 1,204"."""
     counts = result or {}
     labels = RESULTS | ({"changed": CHANGED[task]} if task in CHANGED else {})
-    return [f"{label}: {number(counts[key])}" for key, label in labels.items() if key in counts]
+    stored = ((label, counts[key]) for key, label in labels.items() if key in counts)
+    return [f"{label}: {number(count)}" for label, count in stored if isinstance(count, int | None)]
 
 
 def error_label(error_class: str) -> str:

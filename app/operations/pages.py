@@ -3,9 +3,9 @@ whether it responds."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+import msgspec
 from redis.exceptions import RedisError
 
 from app.engine.recovery.restore_guard import hold_status_of
@@ -19,8 +19,17 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.formatting import duration, plural
 from app.work import Work
+from db.models import Job
 from db.queries.contact_conditions import deleted_by
 from db.queries.engine_state import read_engine_state
+from db.queries.job_queues import (
+    QueueCounts,
+    count_effects,
+    count_enrollments,
+    count_jobs,
+    count_unmatched_events,
+)
+from db.queries.worker_heartbeats import RunningWorker, list_workers
 
 RUN = Permission.RUN_JOBS
 EFFECTS = {
@@ -35,17 +44,17 @@ LATE_SECONDS = 30.0
 async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     """The Jobs page as it is now; `status` and `queue` narrow the list of jobs."""
     queues = await _queues(work)
-    workers = [WorkerLine(*row) for row in await work.jobs.workers()]
+    workers = [_worker(worker) for worker in await list_workers(work.session)]
     failing, buttons = await failing_now(work)
     stopped = await breaker_lines(work)
-    rows = await work.jobs.latest(status, queue)
+    jobs = await work.jobs.latest(status, queue)
     return JobList(
         tiles=tiles_of(queues, sum(worker.heartbeat_age_seconds < SILENT_SECONDS for worker in workers)),
         queues=queues,
         failing=failing,
         circuit_breakers=stopped,
         workers=workers,
-        items=[JobLine(**_line(work, row)) for row in rows],
+        items=[_line(work, job) for job in jobs],
         redis=await _redis_answers(work),
         held=hold_status_of(await read_engine_state(work.session)).sentence,
         at=work.now,
@@ -56,6 +65,13 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     )
 
 
+def _worker(worker: RunningWorker) -> WorkerLine:
+    return WorkerLine(
+        worker.id, worker.host, worker.pid, worker.started_at, worker.last_seen_at, worker.steps,
+        worker.memory, worker.heartbeat_age,
+    )  # fmt: skip
+
+
 async def _redis_answers(work: Work) -> bool:
     try:
         return bool(await work.runtime.redis.ping())  # type: ignore[misc]  # -- typed for both clients
@@ -64,7 +80,10 @@ async def _redis_answers(work: Work) -> bool:
 
 
 async def _queues(work: Work) -> list[QueueLine]:
-    people, events = await work.jobs.enrollments_queue(work.now), await work.jobs.unmatched()
+    people, events = (
+        await count_enrollments(work.session, work.now),
+        await count_unmatched_events(work.session),
+    )
     late = [at for at in (people.oldest, events.oldest) if at is not None]
     lines = [
         QueueLine(
@@ -73,10 +92,10 @@ async def _queues(work: Work) -> list[QueueLine]:
             _late(min(late, default=None), work.now), people.next, "/enrollments?status=active",
         )
     ]  # fmt: skip
-    effects = {row.queue: row for row in await work.jobs.effect_queues(work.now)}
+    effects = {row.queue: row for row in await count_effects(work.session, work.now)}
     for kind, holds in EFFECTS.items():
         lines.append(_queue(kind, holds, effects.get(kind), work.now, "/enrollments"))
-    jobs = {row.queue: row for row in await work.jobs.job_queues(work.now)}
+    jobs = {row.queue: row for row in await count_jobs(work.session, work.now)}
     names = dict.fromkeys(["import", "bulk", *sorted(jobs)])
     return [
         *lines,
@@ -84,7 +103,7 @@ async def _queues(work: Work) -> list[QueueLine]:
     ]
 
 
-def _queue(name: str, holds: str, row: Any, now: datetime, href: str) -> QueueLine:
+def _queue(name: str, holds: str, row: QueueCounts | None, now: datetime, href: str) -> QueueLine:
     if row is None:
         return QueueLine(name, queue_label(name), holds, 0, 0, 0, 0, 0, 0, None, None, href)
     return QueueLine(
@@ -122,41 +141,50 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     ]  # fmt: skip
 
 
-def _line(work: Work, row: Any) -> dict[str, Any]:
-    ended = row.finished_at or (work.now if row.status == "running" else None)
-    took = (ended - row.started_at).total_seconds() if ended and row.started_at else None
-    names = (
-        "id", "queue", "task", "status", "attempts", "max_attempts", "progress", "total", "error",
-        "actor_name", "created_at", "started_at", "finished_at",
-    )  # fmt: skip
-    return {name: getattr(row, name) for name in names} | {
-        "title": title_of(row.task, row.args, row.total),
-        "queue_label": queue_label(row.queue),
-        "duration_seconds": None if took is None else max(took, 0.0),
-        "href": f"/jobs/{row.id}",
-    }
+def _line(work: Work, job: Job) -> JobLine:
+    ended = job.finished_at or (work.now if job.status == "running" else None)
+    took = (ended - job.started_at).total_seconds() if ended and job.started_at else None
+    return JobLine(
+        id=job.id,
+        title=title_of(job.task, job.args, job.total),
+        queue=job.queue,
+        queue_label=queue_label(job.queue),
+        task=job.task,
+        status=job.status,
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        progress=job.progress,
+        total=job.total,
+        error=job.error,
+        actor_name=job.actor_name,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        duration_seconds=None if took is None else max(took, 0.0),
+        href=f"/jobs/{job.id}",
+    )
 
 
 async def job_page(work: Work, job_id: UUID) -> JobPage:
     """One job. Raises `NotFound`."""
-    row = await work.jobs.row(job_id)
-    if row is None:
+    job = await work.jobs.get_one_or_none(Job.id == job_id)
+    if job is None:
         raise NotFound("job")
-    href, import_id = f"/jobs/{job_id}", row.args.get("import_id")
-    undone_by, ended = (row.result or {}).get("undone_by"), row.status in ("failed", "cancelled", "done")
+    href, import_id = f"/jobs/{job_id}", job.args.get("import_id")
+    undone_by, ended = (job.result or {}).get("undone_by"), job.status in ("failed", "cancelled", "done")
     undoable = 0
-    if row.task == "bulk.delete" and ended and not undone_by:
+    if job.task == "bulk.delete" and ended and not undone_by:
         undoable = await work.contacts.count(deleted_by(job_id))
     return JobPage(
-        **_line(work, row),
-        due_at=row.due_at,
-        args=row.args,
-        result=row.result,
-        result_labels=result_labels(row.task, row.result),
+        **msgspec.structs.asdict(_line(work, job)),
+        due_at=job.due_at,
+        args=job.args,
+        result=job.result,
+        result_labels=result_labels(job.task, job.result),
         import_href=f"/imports/{import_id}" if import_id else "",
         undone_href=f"/jobs/{undone_by}" if undone_by else "",
         undoable=undoable,
-        live=row.status in ("queued", "running"),
+        live=job.status in ("queued", "running"),
         actions=actions(
             action(
                 work, "undo", f"Restore {plural(undoable, 'contact')}", f"{href}/undo",
@@ -164,11 +192,11 @@ async def job_page(work: Work, job_id: UUID) -> JobPage:
             ),
             action(
                 work, "retry", "Try again", f"{href}/retry", permission=RUN,
-                when=row.status in ("failed", "cancelled") and not undone_by,
+                when=job.status in ("failed", "cancelled") and not undone_by,
             ),
             action(
                 work, "cancel", "Cancel", f"{href}/cancellation", permission=RUN,
-                when=row.status in ("queued", "running"),
+                when=job.status in ("queued", "running"),
             ),
         ),
     )  # fmt: skip

@@ -137,6 +137,7 @@ class JobPage(JobLine, kw_only=True):
     of `result` for people."""
 
     due_at: datetime
+    # Any: JSON in a response; each kind of job has its own.
     args: dict[str, Any]
     result: dict[str, Any] | None
     result_labels: list[str]

@@ -34,5 +34,5 @@ async def cancel_job(work: Work, job_id: UUID) -> None:
     if job.status not in ("queued", "running"):
         raise Conflict("This job has already ended.", {"status": job.status})
     work.audit("job.cancelled", "job", job.id, {"status": (job.status, "cancelled")})
-    await work.jobs.cancel(job.id, work.now)
+    job.status, job.finished_at, job.lease_until, job.fence = "cancelled", work.now, None, job.fence + 1
     await work.commit()

@@ -1,7 +1,7 @@
 """Claims background jobs, renews the claim before each batch and writes how a job ended.
 
-`claim_job` raises the fence; each of the others names the fence of its claim: a worker that lost its lease
-updates no row.
+`claim_job` and `cancel_unfinished_job` raise the fence; each of the others names the fence of its claim: a
+worker that lost its lease updates no row.
 """
 
 from datetime import datetime
@@ -48,6 +48,11 @@ _FAIL_JOB = text("""
 update jobs set status = 'failed', finished_at = clock_timestamp(), lease_until = null, error = :error
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)
+_CANCEL_JOB = text("""
+update jobs set status = 'cancelled', finished_at = cast(:now as timestamptz), lease_until = null,
+       fence = fence + 1
+ where account_id = current_account() and id = :id and status in ('queued', 'running')
+""")
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):
@@ -86,3 +91,9 @@ async def requeue_job(
 
 async def fail_job(session: AsyncSession, job: ClaimedJob, error: str) -> None:
     await execute(session, _FAIL_JOB, id=job.id, fence=job.fence, error=error)
+
+
+async def cancel_unfinished_job(session: AsyncSession, job_id: UUID, now: datetime) -> None:
+    """Cancels a job that has not ended. A worker that still holds its claim writes nothing more, because the
+    fence is raised."""
+    await execute(session, _CANCEL_JOB, id=job_id, now=now)

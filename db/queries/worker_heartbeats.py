@@ -1,12 +1,13 @@
 """The heartbeats of worker processes: who runs, and since when nobody does."""
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from db.queries.statements import execute, fetch_one
+from db.queries.statements import execute, fetch_all, fetch_one
 
 _RECORD_WORKER = text("""
 insert into workers (id, host, pid, started_at, last_seen_at, steps, memory)
@@ -23,6 +24,11 @@ select count(*) filter (where last_seen_at > clock_timestamp() - make_interval(s
        coalesce((select i.held_at is not null from engine_state i), false) as held
   from workers
 """)
+_LIST_WORKERS = text("""
+select id, host, pid, started_at, last_seen_at, steps, memory,
+       cast(extract(epoch from clock_timestamp() - last_seen_at) as double precision) as heartbeat_age
+  from workers where last_seen_at > clock_timestamp() - interval '2 minutes' order by host, pid limit 50
+""")
 
 
 class WorkerHealth(msgspec.Struct, frozen=True):
@@ -32,6 +38,20 @@ class WorkerHealth(msgspec.Struct, frozen=True):
     alive: int
     seconds: float | None
     held: bool
+
+
+class RunningWorker(msgspec.Struct, frozen=True):
+    """A worker process: how many steps it has done, its memory in bytes, and the seconds since its last
+    heartbeat."""
+
+    id: UUID
+    host: str
+    pid: int
+    started_at: datetime
+    last_seen_at: datetime
+    steps: int
+    memory: int
+    heartbeat_age: float
 
 
 async def record_worker(
@@ -50,3 +70,8 @@ async def read_worker_health(connection: AsyncConnection, silent_seconds: float)
     """`alive` are those with a heartbeat in the last `silent_seconds`."""
     health = await fetch_one(connection, WorkerHealth, _READ_WORKER_HEALTH, silent=silent_seconds)
     return health or WorkerHealth(0, None, held=False)
+
+
+async def list_workers(session: AsyncSession) -> list[RunningWorker]:
+    """The first 50 workers that had a heartbeat in the last two minutes."""
+    return await fetch_all(session, RunningWorker, _LIST_WORKERS)

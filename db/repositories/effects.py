@@ -3,21 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import select
 
-from db.models import Effect, Enrollment
+from db.models import Effect
 from db.tenancy import TenantRepository
-
-
-def failed_for_good() -> ColumnElement[bool]:
-    """The enrollment failed together with this effect and was not retried since."""
-    enrollment_failed = exists().where(
-        Enrollment.account_id == Effect.account_id,
-        Enrollment.id == Effect.enrollment_id,
-        Enrollment.seq == Effect.seq,
-        Enrollment.status == "failed",
-    )
-    return and_(Effect.status == "failed_permanent", enrollment_failed)
 
 
 class EffectRepository(TenantRepository[Effect]):

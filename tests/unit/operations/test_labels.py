@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from app.json_types import JsonObject
 from app.operations.labels import (
     RESULTS,
     TITLES,
@@ -39,9 +40,7 @@ def test_every_count_of_a_move_has_a_label() -> None:
         ("import.run", None, []),
     ],
 )
-def test_results_are_counts_with_labels(
-    task: str, result: dict[str, object] | None, labels: list[str]
-) -> None:
+def test_results_are_counts_with_labels(task: str, result: JsonObject | None, labels: list[str]) -> None:
     assert result_labels(task, result) == labels
 
 
