@@ -101,7 +101,7 @@ class Visit(msgspec.Struct):
     started_at: datetime
     finished_at: datetime | None
     outcome: str | None
-    detail: dict[str, Any]
+    detail: dict[str, Any]  # Any: JSON in a response; each kind of step has its own
     note: str
     error: str | None
     effect: "EffectView | None" = None
@@ -125,7 +125,7 @@ class EffectView(msgspec.Struct):
     due_at: datetime
     sent_at: datetime | None
     error: str | None
-    result: dict[str, Any] | None
+    result: dict[str, Any] | None  # Any: JSON in a response, as the provider or member gave it
 
 
 class DecisionView(msgspec.Struct):
@@ -136,7 +136,7 @@ class DecisionView(msgspec.Struct):
     event_kind: str | None
     source: str | None
     decided_at: datetime
-    detail: dict[str, Any]
+    detail: dict[str, Any]  # Any: JSON in a response; each verdict has its own
 
 
 class DecisionValue(msgspec.Struct):
@@ -145,7 +145,7 @@ class DecisionValue(msgspec.Struct):
 
     field: str
     label: str
-    value: Any
+    value: Any  # Any: JSON in a response; each type of field has its own
     words: str
     names: dict[str, str] = {}
 
@@ -163,7 +163,7 @@ class WhyLine(msgspec.Struct):
     what: str
     verdict: str
     sentence: str
-    detail: dict[str, Any]
+    detail: dict[str, Any]  # Any: JSON in a response; each verdict has its own
     evaluated_now: bool
     values: list[DecisionValue] = []
 
