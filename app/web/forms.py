@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from app.errors import Invalid
-from app.web.form_decoder import LISTED, TRUE, FormFields, decode_form_strictly
+from app.web.form_decoder import LISTED, FormFields, decode_form_strictly
 from app.web.validation_messages import NO_FIELD, field_errors
 
 T = TypeVar("T")
@@ -26,12 +26,6 @@ class Form(msgspec.Struct):
         """The typed value of a field, or `default` before the form is sent."""
         stored = "" if default is None else default
         return self.values.get(name, stored) if self.values else stored
-
-    def checked(self, name: str, default: bool = False) -> bool:
-        """Whether a check box is checked; a sent form contains only the checked ones."""
-        typed = self.values.get(name, "")
-        last = typed[-1] if isinstance(typed, list) else typed
-        return last in TRUE if self.values else default
 
     def error(self, name: str) -> str:
         """The error message of one field, "" when it is valid."""
