@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -120,7 +119,7 @@ class _Flight:
     def __init__(self) -> None:
         self.left = False
 
-    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+    async def trace(self, event: str, _info: object) -> None:
         if event.endswith("send_request_headers.started"):
             self.left = True
 

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.email_addresses import normalize_email
+from app.json_types import JsonObject
 from app.mailbox.message_catcher import serve_messages
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -81,7 +81,7 @@ class MailCatcher:
 def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID) -> MailboxMessage:
     """The row of a message. It has no NUL, which PostgreSQL can't store; a repeated header keeps both
     lines."""
-    headers: dict[str, Any] = {}
+    headers: JsonObject = {}
     for name, value in message.items():
         line = _clean(str(value))
         headers[name] = f"{headers[name]}\n{line}" if name in headers else line

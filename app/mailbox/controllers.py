@@ -1,8 +1,8 @@
 """The Mailbox screen: the messages that the demo caught instead of sending them."""
 
-from typing import Any
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -30,7 +30,7 @@ class MailboxController(Controller):
     ) -> MailList:
         """Caught messages, newest first. `q` is part of the recipient or the subject; `channel` is email, sms
         or chat. Messages with password links are listed only for members who manage members."""
-        return MailList(**await _list(work, q, channel, after, before))
+        return await _list(work, q, channel, after, before)
 
     @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])
     async def show(
@@ -48,7 +48,7 @@ class MailboxController(Controller):
             raise NotFound("message")
         headers = [Header(name, str(value)) for name, value in message.headers.items()]
         return MailPage(
-            **await _list(work, q, channel, after, before),
+            **msgspec.structs.asdict(await _list(work, q, channel, after, before)),
             id=message.id,
             kind=Channel(message.channel),
             message_id=message.message_id,
@@ -61,9 +61,7 @@ class MailboxController(Controller):
         )
 
 
-async def _list(
-    work: Work, q: str, channel: Channel, after: UUID | None, before: UUID | None
-) -> dict[str, Any]:
+async def _list(work: Work, q: str, channel: Channel, after: UUID | None, before: UUID | None) -> MailList:
     rows, more = await work.mailbox.page(
         q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
@@ -82,11 +80,4 @@ async def _list(
         for row in rows
     ]
     following, previous = neighbor_links("/mailbox", filters, items, after, before, more=more)
-    return {
-        "items": items,
-        "next": following,
-        "previous": previous,
-        "q": q,
-        "channel": channel,
-        "actions": [],
-    }
+    return MailList(items=items, next=following, previous=previous, q=q, channel=channel, actions=[])

@@ -1,9 +1,9 @@
 """The demo's SMS and chat provider: accepts messages by HTTP on loopback, for the Mailbox screen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Required, TypeAlias, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -39,13 +39,36 @@ KINDS: dict[str, tuple[str, type[SmsMessage] | type[ChatMessage]]] = {
 }
 
 
+class AsgiScope(TypedDict):
+    """What is read here of a request."""
+
+    type: str
+    path: str
+    method: str
+    headers: list[tuple[bytes, bytes]]
+
+
+class AsgiMessage(TypedDict, total=False):
+    """What is read or sent here of a message."""
+
+    type: Required[str]
+    body: bytes
+    more_body: bool
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+Receive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
+Send: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
+
+
 class MessageCatcher:
     """A bare ASGI app: POST /sms/messages and /chat/messages, as app/integrations/sms_chat.py calls them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         status, sentence = await self.answer(scope, receive)
@@ -58,7 +81,7 @@ class MessageCatcher:
         )
         await send({"type": "http.response.body", "body": msgspec.json.encode({"said": sentence})})
 
-    async def answer(self, scope: Any, receive: Any) -> tuple[int, str]:
+    async def answer(self, scope: AsgiScope, receive: Receive) -> tuple[int, str]:
         """The status and message of the response: 202, 404, 405, 413, 422, or 503 when the message cannot be
         stored."""
         kind = KINDS.get(scope["path"])
@@ -111,7 +134,7 @@ class MessageCatcher:
         return True
 
 
-async def _read(receive: Any) -> bytes | None:
+async def _read(receive: Receive) -> bytes | None:
     body = bytearray()
     while True:
         part = await receive()
