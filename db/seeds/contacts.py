@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.json_types import JsonObject
 from db.models import CustomField, Tag
+from db.queries.statements import SqlValue, execute
 from db.seeds.sample_text import (
     COMPANY,
     CONTACT,
@@ -31,14 +32,14 @@ COLUMNS = (
     "first_name", "last_name", "email", "phone", "company", "address", "city", "county", "state",
     "postal_code", "country", "website",
 )  # fmt: skip
-INSERT_CONTACTS = text(f"""
+_INSERT_SAMPLES = text(f"""
 insert into contacts (id, {", ".join(COLUMNS)}, fields, created_at, updated_at)
 select v.id, {", ".join(f"v.{name}" for name in COLUMNS)}, cast(v.fields as jsonb), v.created_at, v.created_at
   from unnest(cast(:id as uuid[]), {", ".join(f"cast(:{name} as text[])" for name in COLUMNS)},
               cast(:fields as text[]), cast(:created_at as timestamptz[]))
        v(id, {", ".join(COLUMNS)}, fields, created_at)
 """)  # noqa: S608 -- the names are constants
-INSERT_CONTACT_TAGS = text("""
+_INSERT_CONTACT_TAGS = text("""
 insert into contact_tags (contact_id, tag_id, created_at)
 select v.contact_id, v.tag_id, cast(:now as timestamptz)
   from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
@@ -111,32 +112,30 @@ async def write_contacts(
     session: AsyncSession, account: int, contacts: Sequence[SampleContact], now: datetime
 ) -> None:
     """Writes the tags, custom fields and contacts of the session's account."""
-    account_id = session.info["account_id"]
-    await session.execute(
-        insert(Tag),
-        [
-            {"id": tag_id(account, name), "account_id": account_id, "name": name, "slug": name}
-            for name in TAG_NAMES
-        ],
-    )
+    session.add_all(Tag(id=tag_id(account, name), name=name, slug=name) for name in TAG_NAMES)
     kinds = (("plan", "Plan", "select"), ("score", "Score", "number"), ("renewal", "Renewal date", "date"))
-    await session.execute(
-        insert(CustomField),
-        [
-            {
-                "id": field_id(account, number), "account_id": account_id, "key": key, "label": label,
-                "type": kind, "options": list(PLANS) if kind == "select" else [], "position": number,
-            }
-            for number, (key, label, kind) in enumerate(kinds)
-        ],
+    session.add_all(
+        CustomField(
+            id=field_id(account, number), key=key, label=label, type=kind, position=number,
+            options=list(PLANS) if kind == "select" else [],
+        )
+        for number, (key, label, kind) in enumerate(kinds)
     )  # fmt: skip
-    arrays: dict[str, object] = {name: [contact.columns[name] for contact in contacts] for name in COLUMNS}
-    arrays["id"] = [contact.id for contact in contacts]
-    arrays["fields"] = [msgspec.json.encode(contact.fields).decode() for contact in contacts]
-    arrays["created_at"] = [contact.created_at for contact in contacts]
-    await session.execute(INSERT_CONTACTS, arrays)
-    pairs = [(contact.id, tag_id(account, name)) for contact in contacts for name in sorted(contact.tags)]
-    await session.execute(
-        INSERT_CONTACT_TAGS,
-        {"contact_id": [pair[0] for pair in pairs], "tag_id": [pair[1] for pair in pairs], "now": now},
+    await session.flush()
+    texts: dict[str, SqlValue] = {name: [contact.columns[name] for contact in contacts] for name in COLUMNS}
+    await execute(
+        session,
+        _INSERT_SAMPLES,
+        id=[contact.id for contact in contacts],
+        fields=[msgspec.json.encode(contact.fields).decode() for contact in contacts],
+        created_at=[contact.created_at for contact in contacts],
+        **texts,
     )
+    tags = [(contact.id, tag_id(account, name)) for contact in contacts for name in sorted(contact.tags)]
+    await write_contact_tags(session, tags, now)
+
+
+async def write_contact_tags(session: AsyncSession, tags: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
+    """Gives contacts tags: pairs of a contact and a tag."""
+    contacts, tag_ids = [contact for contact, _ in tags], [tag for _, tag in tags]
+    await execute(session, _INSERT_CONTACT_TAGS, contact_id=contacts, tag_id=tag_ids, now=now)

@@ -7,12 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.advance import advance
@@ -20,11 +19,11 @@ from app.engine.core.triggers import TagAdded
 from app.engine.core.types import Decision, EffectState, EnrollmentState, Status
 from app.engine.core.version import Program
 from app.filters.facts import Facts, contact_values
-from db.models import Contact, Event, MailboxMessage, TriggerDecision
+from db.models import Base, Contact, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
-from db.seeds.contacts import INSERT_CONTACT_TAGS, SampleContact, field_id, tag_id
+from db.seeds.contacts import SampleContact, field_id, tag_id, write_contact_tags
 from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
@@ -34,20 +33,19 @@ LATER = timedelta(hours=5)
 REFUSED = EffectState("failed_permanent", None, "550 5.1.1 mailbox unavailable")
 DOUBT = EffectState("unknown", None, "The worker stopped while sending, so this may have been sent.")
 SENT = EffectState("sent", None, None, {"response": "250 Message accepted for delivery"})
-Row = dict[str, Any]
 
 
 @dataclass
 class HistoryRows:
     """The rows to write, by table."""
 
-    events: list[Row] = field(default_factory=list)
-    decisions: list[Row] = field(default_factory=list)
-    enrollments: list[Row] = field(default_factory=list)
-    executions: list[Row] = field(default_factory=list)
-    effects: list[Row] = field(default_factory=list)
-    tags: list[Row] = field(default_factory=list)
-    plans: list[Row] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    decisions: list[TriggerDecision] = field(default_factory=list)
+    enrollments: list[EnrollmentRow] = field(default_factory=list)
+    executions: list[ExecutionRow] = field(default_factory=list)
+    effects: list[EffectRow] = field(default_factory=list)
+    tags: list[tuple[UUID, UUID]] = field(default_factory=list)  # contact and tag
+    plans: list[SampleContact] = field(default_factory=list)  # contacts whose plan changed
 
 
 @dataclass
@@ -68,8 +66,8 @@ class SampleEnrollment:
         self.facts = Facts(values, tags, ZoneInfo("UTC"), self.contact.id, "Acme")
         self.state = EnrollmentState(fixed(ENROLLMENT, self.number), self.contact.id)
         self.entered, self.status = self.at, Status.ACTIVE
-        self.executions: dict[int, Row] = {}
-        self.effects: dict[int, Row] = {}
+        self.executions: dict[int, ExecutionRow] = {}
+        self.effects: dict[int, EffectRow] = {}
         self.tagged: set[UUID] = set()
         self.last: Decision | None = None
         self.chose = False
@@ -99,21 +97,22 @@ class SampleEnrollment:
     def _step(self) -> Decision:
         decision = advance(self.program, self.state, self.facts, self.at)
         for execution in decision.executions:
-            self.executions[execution.seq] = {
-                "seq": execution.seq, "step_key": execution.step_key, "kind": execution.kind,
-                "started_at": execution.started, "finished_at": execution.finished,
-                "outcome": execution.outcome, "detail": execution.detail, "error": execution.error,
-            }  # fmt: skip
+            self.executions[execution.seq] = ExecutionRow(
+                enrollment_id=self.state.id, seq=execution.seq, step_key=execution.step_key,
+                kind=execution.kind, started_at=execution.started, finished_at=execution.finished,
+                outcome=execution.outcome, detail=execution.detail, error=execution.error,
+            )  # fmt: skip
         for closed in decision.closed:
             row = self.executions[closed.seq]
-            row |= {"finished_at": closed.finished, "outcome": closed.outcome, "error": closed.error}
-            row["detail"] = {**row["detail"], **closed.detail}
+            row.finished_at, row.outcome, row.error = closed.finished, closed.outcome, closed.error
+            row.detail = {**row.detail, **closed.detail}
         for effect in decision.effects:
-            self.effects[effect.seq] = {
-                "seq": effect.seq, "step_key": effect.step_key, "kind": effect.kind,
-                "payload": effect.payload, "idempotency_key": effect.idempotency_key,
-                "on_doubt": effect.on_doubt, "created_at": self.at,
-            }  # fmt: skip
+            self.effects[effect.seq] = EffectRow(
+                id=fixed(EFFECT, self.number * 10 + effect.seq), enrollment_id=self.state.id,
+                seq=effect.seq, workflow_id=self.program.version.workflow_id, contact_id=self.contact.id,
+                step_key=effect.step_key, kind=effect.kind, payload=effect.payload,
+                idempotency_key=effect.idempotency_key, on_doubt=effect.on_doubt, created_at=self.at,
+            )  # fmt: skip
         self.tagged |= decision.tags_added
         self.status, self.last = decision.status, decision
         self.state = replace(
@@ -125,53 +124,45 @@ class SampleEnrollment:
     def _answered(self) -> bool:
         """Records the outcome of the effect after two seconds; False when the effect is in doubt."""
         row = self.effects[self.state.seq]
-        if row.get("status") == "unknown":
+        if row.status == "unknown":
             return False
         outcome, self.first = self.first, SENT
         started_at, self.at = self.at, self.at + timedelta(seconds=2)
-        row |= {
-            "status": outcome.status, "error": outcome.error, "attempts": 1, "due_at": started_at,
-            "started_at": started_at, "sent_at": self.at if outcome.status == "sent" else None,
-            "result": outcome.detail or None,
-        }  # fmt: skip
+        row.status, row.error, row.result = outcome.status, outcome.error, outcome.detail or None
+        row.attempts, row.due_at, row.started_at = 1, started_at, started_at
+        row.sent_at = self.at if outcome.status == "sent" else None
         self.state = replace(self.state, effect=outcome)
         return True
 
-    def note(self, rows: HistoryRows, account_id: UUID) -> None:
+    def note(self, rows: HistoryRows) -> None:
         """Adds the rows of this enrollment to `rows`."""
         last, version = self.last, self.program.version
         if last is None:
             return
-        event_id, account = fixed(EVENT, self.number), {"account_id": account_id}
-        enrollment = account | {"enrollment_id": self.state.id}
-        ended = None if self.status is Status.ACTIVE else self.at
-        rows.events.append(account | {
-            "id": event_id, "kind": "tag.added", "subject_id": self.contact.id, "source": "bulk",
-            "data": {"tag_id": str(self._tag())}, "root_event_id": event_id, "occurred_at": self.entered,
-            "matched_at": self.entered,
-        })  # fmt: skip
-        rows.decisions.append(account | {
-            "event_id": event_id, "workflow_id": version.workflow_id, "version": version.number,
-            "contact_id": self.contact.id, "verdict": "enrolled", "decided_at": self.entered,
-            "detail": {"source": "bulk"},
-        })  # fmt: skip
-        rows.enrollments.append(account | {
-            "id": self.state.id, "workflow_id": version.workflow_id, "version": version.number,
-            "contact_id": self.contact.id, "event_id": event_id, "root_event_id": event_id,
-            "status": self.status, "step_key": last.step_key, "seq": last.seq, "due_at": last.due_at,
-            "wait_until": last.wait_until, "wait_reason": last.wait_reason, "exit_reason": last.exit_reason,
-            "goal_key": last.goal_key, "error": last.error, "entered_at": self.entered, "ended_at": ended,
-            "updated_at": self.at,
-        })  # fmt: skip
-        rows.executions += [enrollment | row for row in self.executions.values()]
-        ids = {"workflow_id": version.workflow_id, "contact_id": self.contact.id}
-        rows.effects += [
-            enrollment | ids | row | {"id": fixed(EFFECT, self.number * 10 + seq)}
-            for seq, row in self.effects.items()
-        ]
-        rows.tags += [{"contact_id": self.contact.id, "tag_id": tag} for tag in sorted(self.tagged)]
+        event_id = fixed(EVENT, self.number)
+        rows.events.append(Event(
+            id=event_id, kind="tag.added", subject_id=self.contact.id, source="bulk",
+            data={"tag_id": str(self._tag())}, root_event_id=event_id, occurred_at=self.entered,
+            matched_at=self.entered,
+        ))  # fmt: skip
+        rows.decisions.append(TriggerDecision(
+            event_id=event_id, workflow_id=version.workflow_id, version=version.number,
+            contact_id=self.contact.id, verdict="enrolled", decided_at=self.entered,
+            detail={"source": "bulk"},
+        ))  # fmt: skip
+        rows.enrollments.append(EnrollmentRow(
+            id=self.state.id, workflow_id=version.workflow_id, version=version.number,
+            contact_id=self.contact.id, event_id=event_id, root_event_id=event_id, status=self.status,
+            step_key=last.step_key, seq=last.seq, due_at=last.due_at, wait_until=last.wait_until,
+            wait_reason=last.wait_reason, exit_reason=last.exit_reason, goal_key=last.goal_key,
+            error=last.error, entered_at=self.entered, updated_at=self.at,
+            ended_at=None if self.status is Status.ACTIVE else self.at,
+        ))  # fmt: skip
+        rows.executions += self.executions.values()
+        rows.effects += self.effects.values()
+        rows.tags += [(self.contact.id, tag) for tag in sorted(self.tagged)]
         if self.chose:
-            rows.plans.append({"id": self.contact.id, "fields": self.contact.fields})
+            rows.plans.append(self.contact)
 
     def _tag(self) -> UUID:
         return next(
@@ -209,45 +200,42 @@ def _quiet(last: Decision, now: datetime) -> bool:
     return last.due_at is None or last.due_at > now + QUIET
 
 
-def mails(effects: Sequence[Row]) -> list[Row]:
+def mails(effects: Sequence[EffectRow]) -> list[MailboxMessage]:
     """The messages that the demo's mail server would have caught, oldest first."""
-    sent = [row for row in effects if row["kind"] == "email" and row.get("status") == "sent"]
-    return [_mail(number, row) for number, row in enumerate(sorted(sent, key=lambda row: row["sent_at"]))]
+    sent = [(row.sent_at, row) for row in effects if row.kind == "email" and row.sent_at is not None]
+    sent.sort(key=lambda pair: pair[0])
+    return [_mail(number, row, sent_at) for number, (sent_at, row) in enumerate(sent)]
 
 
-def _mail(number: int, row: Row) -> Row:
-    payload = row["payload"]
-    key = f"<{row['idempotency_key'].replace(':', '.')}@switchyard.test>"
-    sender = f"{payload.get('from_name') or 'Switchyard'} <{SENDER}>"
-    headers = {"From": sender, "To": payload["to"], "Subject": payload.get("subject", ""), "Message-ID": key}
-    return {
-        "id": fixed(MAIL, number), "account_id": row["account_id"], "message_id": key, "sender": sender,
-        "recipient": payload["to"], "subject": payload.get("subject", ""), "body": payload.get("body", ""),
-        "headers": headers | {"X-Switchyard-Key": row["idempotency_key"]}, "received_at": row["sent_at"],
-    }  # fmt: skip
+def _mail(number: int, row: EffectRow, sent_at: datetime) -> MailboxMessage:
+    text = {name: str(value or "") for name, value in row.payload.items()}
+    key = f"<{row.idempotency_key.replace(':', '.')}@switchyard.test>"
+    sender = f"{text.get('from_name') or 'Switchyard'} <{SENDER}>"
+    subject = text.get("subject", "")
+    return MailboxMessage(
+        id=fixed(MAIL, number), message_id=key, sender=sender, recipient=text["to"], subject=subject,
+        body=text.get("body", ""), received_at=sent_at,
+        headers={
+            "From": sender, "To": text["to"], "Subject": subject, "Message-ID": key,
+            "X-Switchyard-Key": row.idempotency_key,
+        },
+    )  # fmt: skip
 
 
 async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrollment]) -> None:
-    """Writes all rows of these enrollments, one statement per table."""
-    rows, account_id = HistoryRows(), session.info["account_id"]
+    """Writes all rows of these enrollments, a table at a time."""
+    rows = HistoryRows()
     for history in histories:
-        history.note(rows, account_id)
-    tables: tuple[tuple[Any, list[Row]], ...] = (
-        (Event, rows.events),
-        (TriggerDecision, rows.decisions),
-        (EnrollmentRow, rows.enrollments),
-        (ExecutionRow, rows.executions),
-        (EffectRow, rows.effects),
-        (MailboxMessage, mails(rows.effects)),
-    )
-    for table, table_rows in tables:
-        if table_rows:
-            await session.execute(insert(table), table_rows)
-    pairs = {name: [row[name] for row in rows.tags] for name in ("contact_id", "tag_id")}
-    await session.execute(INSERT_CONTACT_TAGS, pairs | {"now": session.info["now"]})
-    for row in rows.plans:
-        await session.execute(
-            update(Contact)
-            .where(Contact.account_id == account_id, Contact.id == row["id"])
-            .values(fields=row["fields"])
+        history.note(rows)
+    tables: tuple[Sequence[Base], ...] = (
+        rows.events, rows.decisions, rows.enrollments, rows.executions, rows.effects, mails(rows.effects),
+    )  # fmt: skip
+    for table_rows in tables:
+        session.add_all(table_rows)
+        await session.flush()
+    await write_contact_tags(session, rows.tags, session.info["now"])
+    for contact in rows.plans:
+        changed = update(Contact).where(
+            Contact.account_id == session.info["account_id"], Contact.id == contact.id
         )
+        await session.execute(changed.values(fields=contact.fields))
