@@ -3,11 +3,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
+from uuid import UUID
 
 import msgspec
 
-from app.json_types import Json, JsonObject
+from app.json_types import JsonObject
 
 ADDRESS_ERROR, MESSAGE_ERROR = "address", "letter"  # error classes that concern only one contact
 UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
@@ -102,9 +103,17 @@ class MessageProvider(Protocol):
     async def deliver(self, message: Message) -> CallOutcome: ...
 
 
-class Enqueue(Protocol):
-    """Wakes a worker for a task. It never raises: without the wake-up, the next sweep finds the work."""
+# The tasks of `jobs/settings.py` that work in turns.
+TurnName: TypeAlias = Literal["match", "advance", "send", "schedules", "jobs"]
 
-    async def __call__(self, task: str, arguments: Mapping[str, Json]) -> None: ...
+
+class Enqueue(Protocol):
+    """Enqueues turns of an account. It never raises: without the job, a sweep finds the work."""
+
+    async def __call__(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn unless one is waiting; False when Redis did not answer."""
+
+    async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> bool:
+        """Enqueues one turn by its number; False when Redis did not answer."""
 
     async def close(self) -> None: ...

@@ -75,7 +75,7 @@ def open_runtime(
         sessions=session_maker(engine),
         redis=redis,
         clock=clock or SystemClock(),
-        enqueue=JobNotifier(settings.redis_url),
+        enqueue=JobNotifier(settings.redis_url, settings.lease_seconds),
         mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
         caller=caller or OutboundHttpClient(allow_loopback=settings.egress_allow_loopback),
         provider=provider or HttpMessageProvider(settings),

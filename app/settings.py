@@ -3,6 +3,7 @@ table."""
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: int = 0
     database_pool_size: int = 10
     worker_concurrency: int = 4
+    executor: Literal["inline", "saq"] = "inline"
     lease_seconds: float = 60
     watchdog_seconds: float = 30
 

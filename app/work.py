@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Forbidden
 from app.fault_hook import Boundary, commit
-from app.json_types import Json, JsonObject
+from app.json_types import Json
 from app.permissions import Permission, Role
-from app.ports import Enqueue
+from app.ports import TurnName
 from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
@@ -103,7 +103,7 @@ class Work:
         self.runtime, self.session, self.actor = runtime, session, actor
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
-        self._pending_jobs: dict[str, tuple[str, JsonObject]] = {}
+        self._due_tasks: dict[TurnName, None] = {}
 
     @property
     def now(self) -> datetime:
@@ -165,7 +165,7 @@ class Work:
                 occurred_at=self.now,
             )
         )
-        self.notify_worker()
+        self.notify_worker("match")
         return event_id
 
     def add_job(
@@ -186,24 +186,19 @@ class Work:
             actor_name=self.actor.name,
         )
         self.session.add(job)
-        self.notify_worker()
+        self.notify_worker("jobs")
         return job.id
 
-    def notify_worker(self) -> None:
-        """Tell a worker, after the commit, that this account has due work."""
-        self.enqueue_after_commit("wake", account_id=str(self.account_id))
-
-    def enqueue_after_commit(self, task: str, **arguments: Json) -> None:
-        """Enqueue a task of `jobs/settings.py` after the commit, only once for the same arguments."""
-        self._pending_jobs[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
+    def notify_worker(self, *tasks: TurnName) -> None:
+        """Enqueue a turn of these tasks after the commit: this account has due work of them."""
+        self._due_tasks.update(dict.fromkeys(tasks))
 
     async def commit(self) -> None:
-        """Commit, then enqueue the tasks that wait for the commit. The last call of a use case."""
+        """Commit, then enqueue the turns that wait for the commit. The last call of a use case."""
         await commit(self.session, Boundary.WORK)
-        pending, self._pending_jobs = list(self._pending_jobs.values()), {}
-        enqueue: Enqueue = self.runtime.enqueue
-        for task, arguments in pending:
-            await enqueue(task, arguments)
+        due_tasks, self._due_tasks = list(self._due_tasks), {}
+        for task in due_tasks:
+            await self.runtime.enqueue(task, self.account_id)
         await begin(self.session)
 
     @cached_property

@@ -1,40 +1,89 @@
-"""What runs when: the SAQ queue, its tasks with their limits, and their cron schedules (UTC)."""
+"""What runs when: the SAQ queues, their tasks with their limits, and the cron schedules (UTC). Imports
+nothing of ours.
 
-from collections.abc import Mapping
-from typing import Any
+A turn is a bounded amount of work of one task for one account. Its job has a key, `task:account:slot:turn`,
+because SAQ refuses a key that is still queued or running:
+
+- A wake-up starts at turn `first_turn(now)`, which changes every five seconds. While its job is queued, the
+  same wake-up is refused. A worker that was killed leaves its key behind for over a minute; five seconds
+  later that key is in nobody's way.
+- A turn that leaves something to do enqueues `turn + 1`, at the end of the queue: so accounts take turns.
+- Slot 1 is for a second turn beside the first, and for a wake-up that comes while the first one runs.
+"""
 
 import msgspec
 
-QUEUE = "switchyard"
+QUEUE_PREFIX = "switchyard."  # of the names of the queues in Redis
+
+SWEEP_SECONDS = 1.0  # how often each worker looks for due accounts in PostgreSQL
+OVERDUE_SECONDS = 2.0  # an account that is due for so long after it was enqueued gets its turn in the process
+CROWDED_SECONDS = 10.0  # the same while jobs of other accounts arrive: then it most likely waits in the queue
+TURN_SECONDS = 0.25  # a turn begins no more batches after this time
+TURN_BATCHES = 20
+SENDERS_PER_JOB = 8  # so many times as many sending turns as others at a time: they mostly wait
+FIRST_TURN_SECONDS = 5
+TURNS_PER_START = 1_000_000
+# Longer than any transaction of a turn may take, and than its lease: a job that is canceled rolls back.
+TIMEOUT_BEYOND_LEASE = 300
 
 
-class SaqTask(msgspec.Struct, frozen=True):
-    """A SAQ task of jobs/worker.py. `timeout` in seconds; `retries` is the number of attempts; `ttl` is how
-    long Redis keeps the outcome, in seconds (what matters is in PostgreSQL). `cron` is in UTC."""
+class TurnTask(msgspec.Struct, frozen=True):
+    """A task that works in turns: one SAQ queue. A batch with fewer than `full_batch` rows leaves nothing to
+    do. `slots` is how many turns an account has at a time, `senders` says whether its turns mostly wait for
+    other servers."""
 
     name: str
+    full_batch: int
+    slots: int = 2
+    senders: bool = False
+
+
+class CronTask(msgspec.Struct, frozen=True):
+    """A SAQ task that runs by a clock (UTC). `timeout` in seconds; `ttl` is how long Redis keeps the outcome,
+    in seconds (what matters is in PostgreSQL)."""
+
+    name: str
+    cron: str
     timeout: int
     retries: int = 1
     ttl: int = 60
-    cron: str = ""
 
 
-TASKS = (
-    # Only wakes the worker; its account queues then do the work of the account, or of all due accounts.
-    SaqTask("wake", timeout=120),
+TURN_TASKS = (
+    # Match new events with workflows: who enters, who wakes up, who leaves.
+    TurnTask("match", full_batch=500),
+    # Advance due enrollments.
+    TurnTask("advance", full_batch=500),
+    # Send due effects. A turn that hangs holds up its own account only.
+    TurnTask("send", full_batch=40, slots=1, senders=True),
+    # Fire due schedules, compare watched segments, mark tasks as overdue.
+    TurnTask("schedules", full_batch=1),
+    # Run background jobs: imports, bulk edits, schedule occurrences.
+    TurnTask("jobs", full_batch=1),
+)
+CRON_TASKS = (
     # Delete contacts, notes and tasks that were deleted 30 days ago, and week-old decisions that a filter did
     # not match.
-    SaqTask("delete_expired_data", timeout=600, cron="7 * * * *"),
+    CronTask("delete_expired_data", cron="7 * * * *", timeout=600),
     # Delete webhook deliveries and finished schedule jobs older than 30 days, and events as old that nothing
     # refers to.
-    SaqTask("delete_old_events", timeout=3600, cron="37 3 * * *"),
+    CronTask("delete_old_events", cron="37 3 * * *", timeout=3600),
 )
+TURN_RETRIES = 1  # PostgreSQL is the truth: what a job left undone is still due
+TURN_TTL = -1  # Redis forgets a job when it is done
+RETENTION_QUEUE = QUEUE_PREFIX + "retention"
 
-SWEEP_SECONDS = 1.0  # how often every worker sweeps and enqueues `wake`, in case a wake-up got lost
+
+def queue_name(task: str) -> str:
+    """The SAQ queue of a task that works in turns."""
+    return QUEUE_PREFIX + task
 
 
-def wakeup_key(task: str, arguments: Mapping[str, Any], now: float) -> str:
-    """The SAQ key of a wake-up. It contains a time bucket of half a second: the key of a killed worker stays
-    "incomplete" for over a minute, and must not keep later wake-ups from being enqueued."""
-    named = ":".join(str(arguments[name]) for name in sorted(arguments))
-    return f"{task}:{named}:{int(now * 2)}"
+def first_turn(now: float) -> int:
+    """The turn at which a wake-up starts; `now` in seconds since 1970."""
+    return int(now / FIRST_TURN_SECONDS) * TURNS_PER_START
+
+
+def turn_key(task: str, account_id: str, slot: int, turn: int) -> str:
+    """The SAQ key of a turn."""
+    return f"{task}:{account_id}:{slot}:{turn}"

@@ -27,7 +27,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
         work.audit("account.updated", "account", work.account_id, changes)
     if "time_zone" in changes:
         await recompute_schedules(work.session, work.now)
-        work.notify_worker()
+        work.notify_worker("schedules")
     view = AccountView(old.id, **new, created_at=old.created_at)
     await work.commit()
     return view

@@ -51,5 +51,5 @@ async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     if row.paused_at is None:  # a paused enrollment continues when it is resumed
         row.due_at = work.now
     work.audit("approval.answered", "approval", approval.id, {"answer": (None, names[option])})
-    work.notify_worker()
+    work.notify_worker("advance")
     await work.commit()

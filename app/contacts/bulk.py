@@ -216,7 +216,7 @@ async def _batch(
     changed = await change(ids) if ids else []
     if changed:
         await record(changed)
-        work.notify_worker()
+        work.notify_worker("match")
     result["changed"] = msgspec.convert(result.get("changed", 0), int) + len(changed)
     if left and len(ids) > len(changed):
         result[left] = msgspec.convert(result.get(left, 0), int) + len(ids) - len(changed)

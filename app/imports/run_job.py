@@ -80,7 +80,7 @@ async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow]) -> Non
     tagged = await add_tags(work.session, written, sorted(tag_ids), work.now)
     await _record(work, import_, (created, changed), tagged, {tag: name for name, tag in tags.items()})
     if written:
-        work.notify_worker()
+        work.notify_worker("match")
 
 
 async def _create(

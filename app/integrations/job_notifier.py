@@ -1,55 +1,103 @@
-"""Wakes a worker through SAQ when something is due. The due work is in PostgreSQL; a lost wake-up delays it
-until the next sweep (a second)."""
+"""Enqueues turns as SAQ jobs. The due work is in PostgreSQL; a job that gets lost delays it by seconds."""
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from enum import Enum, auto
+from uuid import UUID
 
 import structlog
-from saq import Queue
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from saq.queue.redis import RedisQueue
 
-from jobs.settings import QUEUE, TASKS, wakeup_key
+from app.ports import TurnName
+from jobs.settings import (
+    TIMEOUT_BEYOND_LEASE,
+    TURN_RETRIES,
+    TURN_TASKS,
+    TURN_TTL,
+    first_turn,
+    queue_name,
+    turn_key,
+)
 
 log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 30.0
-LIMITS = {task.name: task for task in TASKS}  # SAQ's own would be 10 seconds
 TIMEOUT_SECONDS = 0.5
 SKIP_SECONDS = 5.0
 
 
-class JobNotifier:
-    """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a wake-up is given up
-    after half a second, no other is tried for five seconds, and one log line per 30 seconds reports it."""
+class Enqueued(Enum):
+    """What became of a job: it is in the queue; its key is queued or running already; Redis did not
+    answer."""
 
-    def __init__(self, redis_url: str) -> None:
-        self.queue = Queue.from_url(redis_url, name=QUEUE, max_concurrent_ops=20)
+    ACCEPTED = auto()
+    WAITING = auto()
+    UNREACHABLE = auto()
+
+
+def redis_client(url: str, timeout: float) -> Redis:
+    """A client that gives up after `timeout` seconds and does not try again, as the sweep does."""
+    return Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=min(timeout, 1.0), retry=Retry(NoBackoff(), 0)
+    )
+
+
+class JobNotifier:
+    """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a job is given up after
+    half a second, no other is tried for five seconds, and one log line per 30 seconds reports it."""
+
+    def __init__(self, redis_url: str, lease_seconds: float) -> None:
+        self.timeout = int(lease_seconds) + TIMEOUT_BEYOND_LEASE
+        redis = redis_client(redis_url, TIMEOUT_SECONDS)
+        self.queues = {task.name: RedisQueue(redis, name=queue_name(task.name)) for task in TURN_TASKS}
+        self.slots = {task.name: task.slots for task in TURN_TASKS}
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
 
-    async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None:
+    async def __call__(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn in the first slot, or in the second one while the first one's is queued or running:
+        a turn that runs may have looked already. False when Redis did not answer."""
+        turn = first_turn(time.time())
+        outcome = Enqueued.WAITING
+        for slot in range(self.slots[task]):
+            if outcome is Enqueued.WAITING:
+                outcome = await self._enqueue(task, account_id, slot, turn)
+        return outcome is not Enqueued.UNREACHABLE
+
+    async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> bool:
+        """Enqueues one turn by its number. False when Redis did not answer."""
+        return await self._enqueue(task, account_id, slot, turn) is not Enqueued.UNREACHABLE
+
+    async def _enqueue(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> Enqueued:
         if time.monotonic() < self._skip_until:
-            return
+            return Enqueued.UNREACHABLE
+        account = str(account_id)
         try:
-            limits = LIMITS[task]
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self.queue.enqueue(
+                job = await self.queues[task].enqueue(
                     task,
-                    key=wakeup_key(task, arguments, time.time()),
-                    timeout=limits.timeout,
-                    retries=limits.retries,
-                    ttl=limits.ttl,
-                    **arguments,
+                    key=turn_key(task, account, slot, turn),
+                    timeout=self.timeout,
+                    retries=TURN_RETRIES,
+                    ttl=TURN_TTL,
+                    account_id=account,
+                    slot=slot,
+                    turn=turn,
                 )
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with Redis, the sweep finds the work
             self._skip_until = time.monotonic() + SKIP_SECONDS
             if time.monotonic() - self._warned_at > WARNING_INTERVAL_SECONDS:
                 self._warned_at = time.monotonic()
                 log.warning("queue.unavailable", task=task, error=repr(error))
+            return Enqueued.UNREACHABLE
+        return Enqueued.ACCEPTED if job is not None else Enqueued.WAITING
 
     async def close(self) -> None:
         """Waits at most a second for Redis, and never raises."""
-        with suppress(Exception):  # a Redis error must not make the shutdown fail
-            async with asyncio.timeout(1):
-                await self.queue.disconnect()
+        for queue in self.queues.values():
+            with suppress(Exception):  # a Redis error must not make the shutdown fail
+                async with asyncio.timeout(1):
+                    await queue.disconnect()

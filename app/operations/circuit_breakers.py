@@ -87,5 +87,5 @@ async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
         workflow_id,
         {"step": (None, await _title(work, workflow_id, step_key))},
     )
-    work.notify_worker()
+    work.notify_worker("send")
     await work.commit()

@@ -24,7 +24,7 @@ async def retry_job(work: Work, job_id: UUID) -> None:
     work.audit("job.retried", "job", job.id, {"status": (job.status, "queued")})
     job.status, job.due_at, job.attempts, job.fence = "queued", work.now, 0, job.fence + 1
     job.error = job.started_at = job.finished_at = job.lease_until = None
-    work.notify_worker()
+    work.notify_worker("jobs")
     await work.commit()
 
 

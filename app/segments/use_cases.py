@@ -110,7 +110,7 @@ async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) 
         raise Invalid({"f": problem})
     await compare_segments_now(work.session, dependent_segments(segment_id, filters), work.now)
     await restart_failed_segments(work.session)
-    work.notify_worker()
+    work.notify_worker("schedules")
 
 
 async def delete_segment(work: Work, segment_id: UUID) -> str:

@@ -20,7 +20,7 @@ from db.models.mailbox import MailboxMessage
 from db.models.members import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
 from db.models.notes_tasks import Note, Notification, Task
 from db.models.triggers import InboundDelivery, Segment, SegmentMember, TriggerSchedule, WebhookEndpoint
-from db.models.workers import EngineState, InflightBatch, Worker
+from db.models.workers import EngineState, InflightBatch, TurnCount, Worker
 from db.models.workflows import (
     Workflow,
     WorkflowAction,
@@ -67,6 +67,7 @@ __all__ = [
     "Task",
     "TriggerDecision",
     "TriggerSchedule",
+    "TurnCount",
     "User",
     "WebhookEndpoint",
     "Worker",

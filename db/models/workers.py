@@ -24,6 +24,16 @@ class Worker(Base):
     memory: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
+class TurnCount(Base):
+    """How many turns of one task the workers did, by how they came: a counter of the whole installation."""
+
+    __tablename__ = "turn_counts"
+
+    task: Mapped[str] = mapped_column(primary_key=True)
+    via: Mapped[str] = mapped_column(primary_key=True)
+    turns: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
 class InflightBatch(TenantRow, Base):
     """Enrollments that a worker is advancing, or events that it is matching. The row is deleted afterwards; a
     worker that crashes leaves it behind. Then its items run one by one; `crashes` counts the attempts. A row

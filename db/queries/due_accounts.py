@@ -1,18 +1,35 @@
-"""Which accounts have work that is due: the engine's only query across accounts."""
+"""The engine's only query across accounts: which of them have something due. It calls a definer function that
+returns nothing else."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.queries.statements import fetch_scalars
+from db.queries.statements import fetch_all
 
-_DUE_ACCOUNTS = text("select account_id from due_accounts(clock_timestamp() + cast(:ahead as interval))")
+_DUE_WORK = text("""
+select account_id, tasks, oldest
+  from due_work(clock_timestamp() + cast(:ahead as interval), cast(:account as uuid))
+""")
 
 
-async def due_accounts(engine: AsyncEngine, ahead: timedelta) -> list[UUID]:
-    """Accounts with something due, the longest waiting first. `ahead` is added to the clock by tests. Calls a
-    definer function that returns nothing else."""
-    async with engine.connect() as connection:
-        return await fetch_scalars(connection, UUID, _DUE_ACCOUNTS, ahead=ahead)
+class DueAccount(msgspec.Struct, frozen=True):
+    """An account with something due: the tasks of `jobs.settings.TURN_TASKS`, and since when."""
+
+    account_id: UUID
+    tasks: list[str]
+    oldest: datetime
+
+
+async def find_due_accounts(connection: AsyncConnection, ahead: timedelta) -> list[DueAccount]:
+    """Accounts with something due, the longest waiting first. `ahead` is added to the clock (tests)."""
+    return await fetch_all(connection, DueAccount, _DUE_WORK, ahead=ahead, account=None)
+
+
+async def find_due_tasks(connection: AsyncConnection, ahead: timedelta, account_id: UUID) -> list[str]:
+    """The tasks of one account that have something due."""
+    accounts = await fetch_all(connection, DueAccount, _DUE_WORK, ahead=ahead, account=account_id)
+    return accounts[0].tasks if accounts else []

@@ -80,7 +80,7 @@ async def live(
         worker.stop.set()
         server.should_exit = True
         await asyncio.gather(serving, working)
-        await worker.saq_queue.disconnect()
+        await worker.saq.close()
         catcher.close()
         await of_worker.close()
         await mailbox_runtime.close()

@@ -30,7 +30,7 @@ from app.enrollments.use_cases.progress import skip_wait
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import Actor, Work, open_work
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.faults.account_state import state_of
 from tests.faults.injector import Fault, Kind, install
 from tests.support.fakes import Paper, TestClock

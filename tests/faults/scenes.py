@@ -14,7 +14,7 @@ from app.engine.core.steps import SendEmail, Unit, UpdateField, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, Manual
 from app.fault_hook import Boundary, Moment
 from db.ids import uuid7
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")

@@ -20,7 +20,7 @@ from app.engine.effects.dispatcher import send_effects
 from app.engine.recovery.restore_guard import RestoreGuard, hold_engine, hold_status, release_engine
 from app.runtime import open_runtime
 from app.settings import Settings
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from scripts._lib.dev.postgres import Postgres
 from scripts._lib.dev.valkey import Valkey
 from tests.conftest import ROOT

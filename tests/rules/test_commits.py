@@ -19,7 +19,6 @@ SINGLE_STATEMENTS = {
     },
     "jobs/worker.py": {
         "_record_heartbeat": "the next heartbeat of this worker, within seconds",
-        "_delete_silent_workers": "the next heartbeat of any worker, which deletes them too",
     },
     "db/auth_lookup.py": {
         "by_secret": "the next request writes when the session was last used",

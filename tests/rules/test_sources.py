@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from jobs.settings import TASKS
+from jobs.settings import CRON_TASKS, TURN_TASKS, TURN_TTL
 from tests.rules.files import CODE, ROOT, name, sources
 
 FILES = [path for path in sources(*CODE) if path.name != "test_sources.py"]
@@ -45,8 +45,11 @@ def test_files_stay_small() -> None:
 
 
 def test_every_task_declares_its_limits() -> None:
-    assert [task.name for task in TASKS if task.timeout <= 0 or task.retries < 1 or task.ttl <= 0] == []
-    assert len({task.name for task in TASKS}) == len(TASKS)
+    bad = [task.name for task in CRON_TASKS if task.timeout <= 0 or task.retries < 1 or task.ttl <= 0]
+    assert bad == []
+    assert TURN_TTL != 0, "0 keeps the jobs in Redis for ever"
+    names = [task.name for task in (*CRON_TASKS, *TURN_TASKS)]
+    assert len(set(names)) == len(names)
 
 
 def test_the_map_in_the_readme_is_true() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app.engine.core.triggers import ContactCreated
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.scenario import Stage
 
 MANY = 100

@@ -8,7 +8,7 @@ from app.engine.core.triggers import ContactCreated
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.queries.effect_claims import ClaimedEffect, claim_effects
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")

@@ -16,7 +16,7 @@ from app.work import Actor, open_work
 from app.workflows.domain.draft_edits import insert
 from db.ids import uuid7
 from jobs.registry import Handler
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.fakes import Outside, TestClock
 from tests.support.world import World
 

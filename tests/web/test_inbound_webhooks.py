@@ -12,7 +12,7 @@ import pytest
 from app.engine.core.triggers import InboundWebhook
 from app.inbound_webhooks.domain import key_of, signature
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.fakes import TestClock
 from tests.support.web_kit import HTML, JSON
 from tests.support.webhook_kit import address, contact, events, flow, post

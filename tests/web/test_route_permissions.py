@@ -8,7 +8,7 @@ import pytest
 from app.credentials import ACCESS_PREFIX
 from app.permissions import Permission, Role, allowed
 from db.ids import uuid7
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.filled_account import FilledAccount, scene, snapshot
 from tests.support.route_permissions import NOT_JSON, Route, guarded, live, table
 from tests.support.sample_account import cast_of

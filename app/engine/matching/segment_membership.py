@@ -94,7 +94,7 @@ async def compare_due_segment(work: Work) -> int:
             raise
         again = _record_failure(work, segment, error)
     await set_next_comparison(work.session, segment.id, again)
-    work.notify_worker()
+    work.notify_worker("match")
     await work.commit()
     return 1
 

@@ -70,7 +70,7 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
         await insert_occurrence_events(work.session, kind, data, events, work.now)
         job.args = {**job.args, "after": str(contact_ids[-1])}
         job.progress += len(contact_ids)
-        work.notify_worker()
+        work.notify_worker("match")
     return len(contact_ids) < BATCH
 
 

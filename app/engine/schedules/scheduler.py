@@ -148,7 +148,7 @@ async def mark_overdue_tasks(work: Work) -> int:
     """Marks open tasks past their due time as overdue, once, and emits an event for each."""
     tasks = await mark_tasks_overdue(work.session, work.now, TASK_BATCH)
     await insert_events(work.session, [_overdue_event(task) for task in tasks if task.there], work.now)
-    work.notify_worker()
+    work.notify_worker("match")
     await work.commit()
     return len(tasks)
 

@@ -35,7 +35,7 @@ async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
         triggers = timed_triggers(live.document) if live is not None else {}
     await _sync_schedules(work, workflow_id, triggers, version, active=active)
     if await sync_watched_segments(work.session):
-        work.notify_worker()
+        work.notify_worker("schedules")
 
 
 def timed_triggers(document: JsonObject) -> dict[str, Timed]:

@@ -85,7 +85,7 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.paused_at = row.wake_event_id = None
     if await work.effects.was_sent(row.id, row.seq):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
-    work.notify_worker()
+    work.notify_worker("advance", "send")
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
@@ -103,7 +103,7 @@ async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
 def _wake(work: Work, effect: Effect, row: Row) -> None:
     if row.status == "active" and row.paused_at is None and row.seq == effect.seq:
         row.due_at = work.now
-    work.notify_worker()
+    work.notify_worker("advance", "send")
 
 
 def _send_again(work: Work, effect: Effect) -> None:

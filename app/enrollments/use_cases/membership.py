@@ -60,7 +60,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
     events = [_request(contact, workflow_id, source) for contact in requested_ids]
     await insert_events(work.session, events, work.now)
     work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(requested_ids))})
-    work.notify_worker()
+    work.notify_worker("match")
     await work.commit()
     return len(requested_ids)
 

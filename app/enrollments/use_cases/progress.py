@@ -39,7 +39,7 @@ async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
         raise Conflict("This enrollment isn't paused.")
     row.paused_at, row.due_at, row.fence = None, work.now, row.fence + 1
     work.audit("enrollment.resumed", "enrollment", row.id, {"paused": (True, False)})
-    work.notify_worker()
+    work.notify_worker("advance", "send")
     await work.commit()
 
 
@@ -65,7 +65,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
     work.audit(
         "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
     )
-    work.notify_worker()
+    work.notify_worker("advance")
     await work.commit()
 
 
@@ -88,7 +88,7 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
         "enrollment.moved", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
     )
     restart_at_step(row, step_key, work.now)
-    work.notify_worker()
+    work.notify_worker("advance")
     await work.commit()
 
 

@@ -106,7 +106,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     result.changed += len(ids)
     if ids:
         result.cursor = ids[-1]
-        work.notify_worker()
+        work.notify_worker("match")
     last = len(ids) < BATCH
     locked.progress = locked.total if last else locked.progress + len(ids)
     locked.result = msgspec.to_builtins(result)

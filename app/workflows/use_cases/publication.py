@@ -82,7 +82,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     noted = await _noted(work, version, choices, names)
     work.audit("workflow.published", "workflow", workflow_id, {**changes, **noted})
     await sync_workflow_triggers(work, workflow_id)
-    work.notify_worker()
+    work.notify_worker("advance", "schedules")
     await work.commit()
     return done
 
@@ -141,7 +141,7 @@ async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
     await work.workflows.save(header)
     verb = "held" if held else "released"
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (not held, held)})
-    work.notify_worker()
+    work.notify_worker("advance", "send")
     await work.commit()
 
 
@@ -165,7 +165,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
     await work.workflows.save(header)
     if to == "archived":
         await wake_archived_enrollments(work.session, workflow_id, work.now)
-        work.notify_worker()
+        work.notify_worker("advance")
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (before, to)})
     await sync_workflow_triggers(work, workflow_id)

@@ -253,7 +253,7 @@ async def run_move(work: Work, job: Job) -> bool:
     total = msgspec.convert(locked.result or {}, MoveResult)
     total.add(done)
     locked.progress, locked.result = total.enrollments, msgspec.structs.asdict(total)
-    work.notify_worker()
+    work.notify_worker("advance", "send")
     return len(rows) < BATCH  # the worker commits
 
 

@@ -22,7 +22,7 @@ from app.engine.core.triggers import ContactCreated, TagAdded, TaskCompleted
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
 from app.workflows.use_cases.read import counted
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.scenario import USER, Stage, ask
 
 MAIL = SendEmail(subject="Hello {{ contact.first_name }}", body="How is {{ contact.city }}?")

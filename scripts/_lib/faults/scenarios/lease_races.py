@@ -15,7 +15,7 @@ from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, open_work
 from db.queries.effect_claims import ClaimedEffect, claim_effects
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from scripts._lib.faults.fork_server import FAULT_VARIABLE
 from scripts._lib.faults.scenarios.harness import LEASE, Harness, ensure, figures
 from scripts._lib.faults.scenarios.worker_failures import INSERT_HERD, TAKEOVERS

@@ -9,9 +9,9 @@ from typing import Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
-from saq import Queue
+from saq.queue.redis import RedisQueue
 
-from jobs.settings import QUEUE
+from jobs.settings import TURN_TASKS, queue_name
 from scripts._lib.dev.processes import free_port
 from scripts._lib.faults.scenarios.harness import Harness, cpu_seconds, ensure, figures, percentile
 
@@ -130,17 +130,20 @@ async def f08_queue_jobs_repeat() -> dict[str, Any]:
     """Enqueue each job one to five times, and jobs that nothing needs: everything happens once."""
     chance = random.Random(8)  # noqa: S311 -- repeatable on purpose
     async with Harness.start(workers=3) as harness:
-        queue = Queue.from_url(harness.deployment.valkey.url(), name=QUEUE)
+        client = redis.asyncio.Redis.from_url(harness.deployment.valkey.url())
+        queues = {task.name: RedisQueue(client, name=queue_name(task.name)) for task in TURN_TASKS}
         enqueued = 0
         async with harness.load(10.0):
             end = time.monotonic() + 10
             while time.monotonic() < end:
                 for _ in range(chance.randint(1, 5)):
+                    task = chance.choice(list(queues))  # with a key of its own each: none is refused
+                    account = str(harness.accounts[0].id)
                     with suppress(RedisError):
-                        await queue.enqueue("wake", account_id=harness.accounts[0].id)
+                        await queues[task].enqueue(task, account_id=account, slot=0, turn=0)
                         enqueued += 1
                 await asyncio.sleep(0.02)
-        await queue.disconnect()
+        await client.aclose()
         verdict = await harness.judge()
         enough = min(enqueued, verdict.deliveries) >= 50
         ensure(enough, f"only {enqueued} jobs and {verdict.deliveries} deliveries")

@@ -9,7 +9,7 @@ from app.enrollments.use_cases.progress import jump, pause_enrollment, resume_en
 from app.errors import Conflict
 from app.work import open_work
 from app.workflows.schemas.publication import MoveChoice
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.engine.core.steps import AddTag, SendEmail, Wait
 from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
-from db.queries.due_accounts import due_accounts
+from db.queries.due_accounts import find_due_accounts
 from db.queries.effect_claims import claim_effects, mark_interrupted_calls
 from db.queries.enrollment_batches import claim_due_enrollments
 from tests.support.scenario import Stage
@@ -59,7 +59,9 @@ async def flow(stage: Stage, *steps: Any, held: bool = False) -> UUID:
 
 
 async def due(stage: Stage) -> bool:
-    return stage.account in await due_accounts(stage.runtime.engine, stage.clock.offset)
+    async with stage.runtime.engine.connect() as connection:
+        due = await find_due_accounts(connection, stage.clock.offset)
+    return stage.account in {account.account_id for account in due}
 
 
 async def claimed(stage: Stage, most: int) -> list[UUID]:

@@ -16,7 +16,7 @@ from app.filters.ast import Op
 from app.ports import Refused, Unknown
 from app.work import SYSTEM, open_work
 from db.queries.enrollment_batches import claim_due_enrollments
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.pending_effects import claim_effect, expire_lease
 from tests.support.scenario import USER, Stage, ask
 

@@ -16,7 +16,7 @@ from app.integrations.smtp import SmtpMailer
 from app.ports import CallOutcome, Email, Refused, Sent, Unknown
 from app.work import open_work
 from app.workflows.use_cases.read import counted
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.breaker_kit import MANY, open_endpoint, run_many, statuses
 from tests.support.pending_effects import made_effect
 from tests.support.scenario import USER, Stage

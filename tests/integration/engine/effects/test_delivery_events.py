@@ -9,7 +9,7 @@ from app.engine.core.steps import Notify, SendEmail, SendSms, UpdateField, WaitF
 from app.engine.core.triggers import ContactCreated, EmailEvent
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.http_server import answering, listener
 from tests.support.scenario import Stage
 

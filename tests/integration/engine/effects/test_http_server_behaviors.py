@@ -15,13 +15,15 @@ import pytest
 
 from app.engine.core.steps import Webhook
 from app.engine.core.triggers import ContactCreated
-from app.engine.effects.dispatcher import MAX_PER_DESTINATION, send_effects, update_after
+from app.engine.effects.dispatcher import MAX_PER_DESTINATION, update_after
 from app.integrations import http as egress
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused, Sent
 from app.runtime import Runtime
-from jobs.tasks import AccountQueue, match_and_advance
-from jobs.worker import SENDER_FACTOR
+from jobs.account_queue import AccountQueue
+from jobs.executors import InlineExecutor
+from jobs.settings import SENDERS_PER_JOB
+from jobs.turns import all_turns, match_and_advance
 from tests.support.fakes import Outside, TestClock
 from tests.support.http_server import answering, call, listener
 from tests.support.scenario import Stage
@@ -234,8 +236,10 @@ async def test_a_hanging_server_delays_no_other_account(
         runtime: Runtime = replace(world.runtime, caller=OutboundHttpClient(allow_loopback=True))
         slow_stage = Stage(world, await world.account(), clock, outside)
         quick_stage = Stage(world, await world.account(), clock, outside)
-        queue = AccountQueue(runtime, send_effects, "send", single=True)
-        serving = [asyncio.create_task(queue.serve()) for _ in range(SENDER_FACTOR)]
+        turns = all_turns(runtime)
+        executor = InlineExecutor(turns, dict.fromkeys(turns, 0) | {"send": SENDERS_PER_JOB})
+        queue = executor.queues["send"]
+        serving = [asyncio.ensure_future(loop()) for loop in executor.loops()]
 
         async def usual() -> float:
             return median([await lateness(queue, quick_stage) for _ in range(9)])
@@ -252,8 +256,8 @@ async def test_a_hanging_server_delays_no_other_account(
             assert server.open, "those of the other still hang"
             assert beside <= max(before * 1.1, before + 0.05), f"{beside:.3f} s, and {before:.3f} s before"
         finally:
-            queue.stopping = True
-            await queue.idle.wait()
+            turns["send"].stopping = True
+            await turns["send"].idle.wait()
             for task in serving:
                 task.cancel()
 

@@ -11,7 +11,7 @@ from app.engine.core.steps import SendEmail
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.work import SYSTEM, open_work
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.pending_effects import claim_effect, expire_lease, made_effect
 from tests.support.scenario import Stage
 

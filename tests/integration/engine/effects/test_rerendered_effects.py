@@ -18,7 +18,7 @@ from app.workflows.schemas.publication import MoveChoice
 from app.workflows.use_cases.plan import groups_of
 from app.workflows.use_cases.read import open_workflow
 from db.queries.effect_claims import claim_effects
-from jobs.tasks import match_and_advance
+from jobs.turns import match_and_advance
 from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
 

@@ -12,7 +12,7 @@ from app.engine.core.steps import OnDoubt, SendEmail
 from app.engine.effects.backoff import MAX_ATTEMPTS, MAX_SECONDS
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.pending_effects import contact_with_effect
 from tests.support.scenario import Stage
 from tests.support.smtp_server import FROM, ScriptedSmtpServer, listening

@@ -15,7 +15,8 @@ from app.engine.matching import matcher
 from app.engine.matching.matcher import match_events
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from jobs.tasks import AccountQueue, drain
+from jobs.executors import InlineExecutor
+from jobs.turns import KeepGoing, all_turns, drain
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
 from tests.support.world import World
@@ -211,7 +212,7 @@ async def test_accounts_take_turns(runtime: Runtime) -> None:
     big, small = UUID(int=1), UUID(int=2)
     left, order = {big: 50, small: 1}, []
 
-    async def part(_runtime: Runtime, account: UUID) -> int:
+    async def run_batch(_runtime: Runtime, account: UUID, _keep_going: KeepGoing) -> int:
         order.append(account)
         if len(order) == 3:
             queue.add([small, small, big])
@@ -219,7 +220,9 @@ async def test_accounts_take_turns(runtime: Runtime) -> None:
         left[account] -= 1
         return left[account]
 
-    queue = AccountQueue(runtime, part, "test")
+    turns = all_turns(runtime)
+    turns["match"].run_batch = run_batch
+    queue = InlineExecutor(turns, dict.fromkeys(turns, 0)).queues["match"]
     serving = asyncio.create_task(queue.serve())
     queue.add([big])
     async with asyncio.timeout(5):

@@ -29,7 +29,7 @@ from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_
 from app.work import SYSTEM, Work, open_work
 from app.workflows.use_cases.publication import set_status
 from db.ids import uuid7
-from jobs.tasks import drain
+from jobs.turns import drain
 from tests.support.scenario import Stage, ask
 from tests.support.schedule_kit import emitted_events, publish_live
 

@@ -1,0 +1,158 @@
+"""Who runs the turns of this process (the setting EXECUTOR).
+
+`SaqExecutor`: each turn is a SAQ job. The sweep enqueues what is due, and runs in this process what is still
+due seconds later. `InlineExecutor`: SAQ jobs only wake this process, whose own queues run the turns.
+
+Both are given SAQ jobs (`on_job`) and due accounts (`on_due`), and have loops to serve (`loops`).
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.ports import TurnName
+from app.runtime import Runtime
+from db.queries.due_accounts import DueAccount, find_due_tasks
+from jobs.account_queue import AccountQueue
+from jobs.overdue import Due, OverdueWatch
+from jobs.turns import AccountTurns
+
+log = structlog.get_logger(__name__)
+Loop: TypeAlias = Callable[[], Awaitable[None]]
+# Which tasks may get work from a turn of a task.
+NEXT_TASKS: dict[TurnName, tuple[TurnName, ...]] = {
+    "match": ("advance",),
+    "advance": ("match", "send"),
+    "send": ("match", "advance"),
+    "schedules": ("match", "jobs"),
+    "jobs": ("match", "advance"),
+}
+
+
+class Executor(Protocol):
+    """What `jobs.worker` needs of an executor."""
+
+    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> None:
+        """A SAQ job arrived."""
+
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
+        """The sweep found accounts with something due."""
+
+    def loops(self) -> list[Loop]:
+        """What runs as long as the process: each is canceled at the end."""
+
+
+class InlineExecutor:
+    """Runs turns of one batch from the queues of this process. After a turn with rows the account goes to the
+    back of its queue, and to the queues of the tasks that may follow."""
+
+    def __init__(self, turns: dict[TurnName, AccountTurns], concurrency: dict[TurnName, int]) -> None:
+        self.turns, self.concurrency = turns, concurrency
+        self.queues = {name: AccountQueue(turns[name], partial(self._run_turn, name)) for name in turns}
+
+    async def on_job(self, task: TurnName, account_id: UUID, _slot: int, _turn: int) -> None:
+        """Puts the account into the queue of the task."""
+        self.queues[task].add([account_id])
+
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
+        """Puts the accounts into the queues of their due tasks."""
+        for name, account_id in _by_task(accounts):
+            self.queues[name].add([account_id])
+
+    def loops(self) -> list[Loop]:
+        """As many loops for each queue as it may run turns at a time."""
+        return [queue.serve for name, queue in self.queues.items() for _ in range(self.concurrency[name])]
+
+    async def _run_turn(self, name: TurnName, account_id: UUID) -> None:
+        turns = self.turns[name]
+        if turns.may_double(account_id):
+            self.queues[name].add([account_id])
+        if await turns.run(account_id, "inline", batches=1):
+            for following in (name, *NEXT_TASKS[name]):
+                self.queues[following].add([account_id])
+
+
+class SaqExecutor:
+    """Runs each turn as a SAQ job, and enqueues what is due afterwards.
+
+    What the sweep finds is enqueued too. Two seconds later, if it is still due, and at once when Redis does
+    not answer, it gets its turn from a queue of this process instead."""
+
+    def __init__(
+        self, runtime: Runtime, turns: dict[TurnName, AccountTurns], concurrency: dict[TurnName, int]
+    ) -> None:
+        self.runtime, self.turns, self.concurrency = runtime, turns, concurrency
+        self.watch = OverdueWatch()
+        self.job_arrived_at: dict[TurnName, float] = {}
+        self.queues = {name: AccountQueue(turns[name], partial(self._run_overdue, name)) for name in turns}
+
+    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> None:
+        """Runs the turn of a SAQ job, then enqueues the next one."""
+        self.job_arrived_at[task] = time.monotonic()
+        turns = self.turns[task]
+        if not turns.admits(account_id):
+            return
+        if turns.may_double(account_id):
+            await self.runtime.enqueue(task, account_id)
+        if not await turns.run(account_id, "saq"):
+            return
+        for name in await self._due_tasks(account_id):
+            if name == task:
+                accepted = await self.runtime.enqueue.next_turn(name, account_id, slot, turn + 1)
+                self._or_run_here(name, account_id, accepted)
+            else:
+                await self._enqueue(name, account_id)
+
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
+        """Enqueues what is due, and runs here what has been due for too long."""
+        due = [
+            Due(
+                name,
+                account_id,
+                self.turns[name].running[account_id] > 0,
+                self.turns[name].worked_at.get(account_id),
+            )
+            for name, account_id in _by_task(accounts)
+        ]
+        plan = self.watch.plan(due, time.monotonic(), self.job_arrived_at)
+        for entry in plan.enqueue:
+            await self._enqueue(entry.task, entry.account_id)
+        for entry in plan.run:
+            self.queues[entry.task].add([entry.account_id])
+
+    def loops(self) -> list[Loop]:
+        """The loops of the queues of this process."""
+        return [queue.serve for name, queue in self.queues.items() for _ in range(self.concurrency[name])]
+
+    async def _run_overdue(self, name: TurnName, account_id: UUID) -> None:
+        if await self.turns[name].run(account_id, "sweep"):
+            for due in await self._due_tasks(account_id):
+                await self._enqueue(due, account_id)
+
+    async def _due_tasks(self, account_id: UUID) -> list[TurnName]:
+        try:
+            async with self.runtime.engine.connect() as connection:
+                names = await find_due_tasks(connection, self.runtime.clock.offset, account_id)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("database.unreachable", error=type(error).__name__)
+            return []  # the sweep finds them
+        return [name for name in self.turns if name in names]
+
+    async def _enqueue(self, name: TurnName, account_id: UUID) -> None:
+        self._or_run_here(name, account_id, await self.runtime.enqueue(name, account_id))
+
+    def _or_run_here(self, name: TurnName, account_id: UUID, accepted: bool) -> None:
+        if not accepted:
+            self.queues[name].add([account_id])
+
+
+def _by_task(accounts: Iterable[DueAccount]) -> list[tuple[TurnName, UUID]]:
+    """The tasks of due accounts, those of other versions left out."""
+    return [
+        (name, account.account_id) for account in accounts for name in NEXT_TASKS if name in account.tasks
+    ]

@@ -1,0 +1,57 @@
+"""Decides what the sweep does with due accounts. Pure: time and turns are handed in."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+import msgspec
+
+from app.ports import TurnName
+from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS, SWEEP_SECONDS
+
+
+class Due(msgspec.Struct, frozen=True):
+    """One task of an account that is due. `running`: a turn of it runs in this process. `worked_at`: when the
+    last one here claimed something, by the clock of the sweep; None for never."""
+
+    task: TurnName
+    account_id: UUID
+    running: bool = False
+    worked_at: float | None = None
+
+
+class SweepPlan(msgspec.Struct, frozen=True):
+    """What the sweep enqueues, and what gets its turn in this process now."""
+
+    enqueue: list[Due]
+    run: list[Due]
+
+
+class OverdueWatch:
+    """Remembers since when an account has been due without a turn in this process.
+
+    It does not ask whether Redis answers: a queue that was flushed, a job that got lost, a worker that died
+    and one that hangs all leave the account due. Each sweep enqueues what is due; a job that still waits is
+    not enqueued twice. While jobs of other accounts arrive, the account most likely waits behind them, and is
+    given more time."""
+
+    def __init__(self) -> None:
+        self._due_since: dict[tuple[TurnName, UUID], float] = {}
+
+    def plan(self, due: Iterable[Due], now: float, job_arrived_at: Mapping[TurnName, float]) -> SweepPlan:
+        """`job_arrived_at` is when the last SAQ job of each task came to this process. All times are seconds
+        of one clock."""
+        before, self._due_since = self._due_since, {}
+        plan = SweepPlan([], [])
+        for entry in due:
+            key = (entry.task, entry.account_id)
+            since = before.get(key, now)
+            if entry.running or (entry.worked_at is not None and entry.worked_at > since):
+                since = now
+            crowded = now - job_arrived_at.get(entry.task, -CROWDED_SECONDS) < SWEEP_SECONDS
+            if now - since >= (CROWDED_SECONDS if crowded else OVERDUE_SECONDS):
+                plan.run.append(entry)
+                since = now
+            elif not entry.running:
+                plan.enqueue.append(entry)
+            self._due_since[key] = since
+        return plan

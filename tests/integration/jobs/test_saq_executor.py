@@ -1,0 +1,184 @@
+"""Turns as SAQ jobs: the key of a turn, the turn that follows, and what happens when Redis loses jobs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import UUID
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from app.engine.core.steps import UpdateField
+from app.engine.core.triggers import ContactCreated
+from app.integrations.job_notifier import JobNotifier
+from app.runtime import Runtime
+from app.settings import Settings
+from jobs.settings import TURN_TASKS, first_turn, turn_key
+from jobs.turns import KeepGoing, all_turns
+from jobs.worker import WorkerProcess
+from tests.support.scenario import Stage
+from tests.support.worker_process import until
+
+
+@asynccontextmanager
+async def working(runtime: Runtime) -> AsyncIterator[WorkerProcess]:
+    """A worker in this process, with `EXECUTOR=saq`."""
+    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor="saq"))
+    worker = WorkerProcess(ours)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop.set()
+        await running
+        await worker.saq.close()
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    client = Redis.from_url(settings.redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+def recorder(batches: list[UUID], rows: dict[UUID, list[int]]) -> Callable[..., Awaitable[int]]:
+    """A batch that claims the next number of rows of its account, and records who came."""
+
+    async def run_batch(_runtime: Runtime, account: UUID, _keep_going: KeepGoing) -> int:
+        batches.append(account)
+        left = rows.get(account, [])
+        return left.pop(0) if left else 0
+
+    return run_batch
+
+
+async def test_a_turn_is_enqueued_once_in_each_slot(redis: Redis, settings: Settings) -> None:
+    notifier = JobNotifier(settings.redis_url, settings.lease_seconds)
+    account, turn = UUID(int=7), first_turn(time.time())
+    for _ in range(5):
+        assert await notifier("advance", account)
+    waiting = [job["key"] for job in (await notifier.queues["advance"].info(jobs=True))["jobs"]]
+    turns = {turn, first_turn(time.time())}  # five seconds may just have ended
+    keys = {turn_key("advance", str(account), slot, number) for slot in (0, 1) for number in turns}
+    assert {key.decode() for key in waiting} <= keys
+    assert len(waiting) == 2 * len(turns)
+    await notifier("send", account)
+    await notifier("send", account)
+    assert await notifier.queues["send"].count("queued") <= len(turns)
+    await notifier.close()
+
+
+async def test_a_notifier_says_when_redis_is_gone(settings: Settings) -> None:
+    notifier = JobNotifier("redis://127.0.0.1:1/0", settings.lease_seconds)
+    assert not await notifier("match", UUID(int=7))
+    assert not await notifier.next_turn("match", UUID(int=7), 0, 1)
+    await notifier.close()
+
+
+async def test_every_task_has_a_queue_of_its_own(runtime: Runtime) -> None:
+    worker = WorkerProcess(runtime)
+    queues = [saq.queue.name for saq in worker.saq.workers]
+    assert len(set(queues)) == len(queues) == len(TURN_TASKS) + 1
+    await worker.saq.close()
+
+
+async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, redis: Redis) -> None:
+    await stage.workflow([UpdateField(field="city", value="Oslo")], ContactCreated(key="t1"))
+    async with working(stage.runtime) as worker:
+        await until(lambda: ready(worker))
+        for person in await stage.contacts(20):
+            await stage.emit("contact.created", person)
+
+        await until(lambda: in_oslo(stage, 20), 10)
+        counts = {name: turns.counts for name, turns in worker.turns.items()}
+    assert counts["match"]["saq"] >= 1
+    assert counts["advance"]["saq"] >= 1
+    assert sum(count["sweep"] for count in counts.values()) == 0
+
+
+async def in_oslo(stage: Stage, count: int) -> bool:
+    rows = await stage.sql("select from contacts where account_id = $1 and city = 'Oslo'", stage.account)
+    return len(rows) == count
+
+
+async def ready(worker: WorkerProcess) -> bool:
+    return worker.guard.checked
+
+
+async def test_what_redis_lost_runs_in_the_process(stage: Stage, redis: Redis) -> None:
+    """Jobs are accepted and never come, because nobody listens: two seconds later the sweep runs the turn."""
+    await stage.workflow([UpdateField(field="city", value="Oslo")], ContactCreated(key="t1"))
+    ours = replace(stage.runtime, settings=msgspec.structs.replace(stage.runtime.settings, executor="saq"))
+    worker = WorkerProcess(ours)
+    loops = [asyncio.ensure_future(loop()) for loop in (worker.sweep, *worker.executor.loops())]
+    for person in await stage.contacts(3):
+        await stage.emit("contact.created", person)
+
+    try:
+        await until(lambda: in_oslo(stage, 3), 15)
+    finally:
+        for task in loops:
+            task.cancel()
+        await worker.saq.close()
+    assert worker.turns["match"].counts["sweep"] >= 1
+    assert worker.turns["match"].counts["saq"] == 0
+
+
+async def test_accounts_take_turns_by_saq(runtime: Runtime, redis: Redis) -> None:
+    """A large account's turn ends after twenty batches; then the other one's turn comes."""
+    large, small = UUID(int=101), UUID(int=102)
+    order: list[UUID] = []
+    async with working(runtime) as worker:
+        await until(lambda: ready(worker))
+        for name, turns in worker.turns.items():
+            rows = {large: [500] * 200, small: [1]} if name == "match" else {}
+            turns.run_batch = recorder(order if name == "match" else [], rows)
+        await worker.runtime.enqueue("match", large)
+        await worker.runtime.enqueue("match", small)
+
+        async def small_was_there() -> bool:
+            return small in order
+
+        await until(small_was_there, 10)
+    assert order.index(small) <= 80, "four turns of twenty batches at most came before"
+
+
+async def test_an_account_has_two_turns_at_a_time_and_one_for_sending(runtime: Runtime) -> None:
+    account, other = UUID(int=5), UUID(int=6)
+    for name, turns in all_turns(runtime).items():
+        go_on = asyncio.Event()
+
+        async def wait(
+            _runtime: Runtime, _account: UUID, _go: KeepGoing, event: asyncio.Event = go_on
+        ) -> int:
+            await event.wait()
+            return 0
+
+        turns.run_batch = wait
+        running = []
+        while turns.admits(account):
+            running.append(asyncio.create_task(turns.run(account, "saq")))
+            await asyncio.sleep(0)
+        assert len(running) == (1 if name == "send" else 2)
+        assert turns.admits(other), "of another account"
+        go_on.set()
+        assert True in await asyncio.gather(*running), "somebody asked meanwhile, so they look once more"
+        assert turns.admits(account)
+        turns.stopping = True
+        assert not turns.admits(account), "a worker that stops begins nothing"
+
+
+async def test_a_turn_that_fails_is_logged_and_ends(runtime: Runtime) -> None:
+    turns = all_turns(runtime)["match"]
+
+    async def fail(_runtime: Runtime, _account: UUID, _keep_going: KeepGoing) -> int:
+        raise RuntimeError("planted")
+
+    turns.run_batch = fail
+    assert not await turns.run(UUID(int=5), "saq")
+    assert turns.idle.is_set()
+    assert turns.counts == {}
