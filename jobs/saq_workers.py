@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from saq import CronJob
 from saq import Worker as SaqWorker
 from saq.queue.redis import RedisQueue
 from saq.types import Context, PartialTimersDict
 
-from app.integrations.job_notifier import redis_client
 from app.ports import TurnName
 from jobs.settings import CRON_TASKS, RETENTION_QUEUE, queue_name
 
@@ -60,7 +62,12 @@ class SaqWorkers:
         cron_handlers: Mapping[str, CronHandler],
         on_unavailable: Callable[[Exception], None],
     ) -> None:
-        self.redis = redis_client(redis_url, REDIS_TIMEOUT)
+        self.redis = Redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_TIMEOUT,
+            socket_connect_timeout=REST_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self.on_turn, self.on_unavailable = on_turn, on_unavailable
         self.stopping = False
         logging.getLogger("saq").setLevel(logging.CRITICAL)  # it logs each second that Redis is away

@@ -38,20 +38,18 @@ class Enqueued(Enum):
     UNREACHABLE = auto()
 
 
-def redis_client(url: str, timeout: float) -> Redis:
-    """A client that gives up after `timeout` seconds and does not try again, as the sweep does."""
-    return Redis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=min(timeout, 1.0), retry=Retry(NoBackoff(), 0)
-    )
-
-
 class JobNotifier:
     """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a job is given up after
     half a second, no other is tried for five seconds, and one log line per 30 seconds reports it."""
 
     def __init__(self, redis_url: str, lease_seconds: float) -> None:
         self.timeout = int(lease_seconds) + TIMEOUT_BEYOND_LEASE
-        redis = redis_client(redis_url, TIMEOUT_SECONDS)
+        redis = Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self.queues = {task.name: RedisQueue(redis, name=queue_name(task.name)) for task in TURN_TASKS}
         self.slots = {task.name: task.slots for task in TURN_TASKS}
         self._warned_at = -WARNING_INTERVAL_SECONDS

@@ -7,6 +7,7 @@ SHARED = {
     "users": "a person may belong to several accounts",
     "password_resets": "of a person",
     "workers": "processes; says nothing of any account",
+    "turn_counts": "counters of the installation; says nothing of any account",
     "engine_state": "one row about the whole installation",
     "alembic_version": "Alembic's own",
 }

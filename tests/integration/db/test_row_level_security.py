@@ -19,6 +19,7 @@ FREE_KEYS = {
     "uq_access_tokens_token_hash": "the same",
     "pk_password_resets": "the same",
     "uq_password_resets_token_hash": "the same",
+    "pk_turn_counts": "of no account",
     "pk_workers": "of no account",
     "pk_engine_state": "of no account: the one row",
     "uq_invitations_token_hash": "an invitation is opened before its account is known",
@@ -29,6 +30,7 @@ FREE_KEYS = {
 DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
     "accounts_with_old_events",
     "due_accounts",
+    "due_work",
     "webhook_by_token",
     "accounts_with_expired_data",
 }
@@ -62,7 +64,7 @@ async def test_row_security_is_enabled_and_forced(db: asyncpg.Connection) -> Non
         "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') "
         "and not (relrowsecurity and relforcerowsecurity)",
     )
-    assert sorted(open_tables) == ["alembic_version", "engine_state", "workers"]
+    assert sorted(open_tables) == ["alembic_version", "engine_state", "turn_counts", "workers"]
 
 
 async def test_every_policy_guards_reads_and_writes(db: asyncpg.Connection) -> None:

@@ -26,6 +26,7 @@ from tests.conftest import PASSWORDS
 
 ROOT = Path(__file__).resolve().parents[3]
 BEFORE = "0012"
+AFTER = "0013"
 LONGEST_NAME = 63  # of PostgreSQL; longer ones are cut
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 ACCOUNTS = (uuid4(), uuid4())
@@ -265,7 +266,7 @@ async def test_rows_keep_their_values_under_the_new_names(
     async with database(postgres, "names_kept") as db:
         before = await db.counts()
         assert before["audit_logs"] == 2 * 11
-        await db.upgrade("head")
+        await db.upgrade(AFTER)
         await check(db, before)
 
 
@@ -291,7 +292,7 @@ async def test_an_interrupted_migration_is_finished_by_the_next(postgres: Postgr
         assert left[0] == 0, "the first tables were rewritten"
         assert await db.connection.fetchval("select version_num from alembic_version") == BEFORE
         assert await db.not_forced() == ["alembic_version", "installation", "workers"]
-        await db.upgrade("head")
+        await db.upgrade(AFTER)
         await check(db, before)
 
 
@@ -310,7 +311,7 @@ async def test_rows_that_come_during_the_batches_are_renamed_too(
                 written.append(postgres.psql(_LATE_NOTE.format(account=ACCOUNTS[0]), "names_late"))
 
         monkeypatch.setattr(rewrites, "rewrite_in_batches", write_late)
-        await db.upgrade("head")
+        await db.upgrade(AFTER)
         rows = await db.connection.fetch("select distinct author_kind from notes order by 1")
         assert written
         assert [row[0] for row in rows] == ["member", "step"]
