@@ -96,7 +96,7 @@ BREACHES = {
     "a use case enqueues by itself": (
         "app/tags/use_cases.py",
         "import saq",
-        ["app.tags.use_cases -> saq", "enqueue_after_commit"],
+        ["app.tags.use_cases -> saq", "notify_worker"],
     ),
     "a controller reads a token by itself": (
         "app/tags/controllers.py",

@@ -64,8 +64,8 @@ async def test_a_turn_is_enqueued_once_in_each_slot(redis: Redis, settings: Sett
     waiting = [job["key"] for job in (await notifier.queues["advance"].info(jobs=True))["jobs"]]
     turns = {turn, first_turn(time.time())}  # five seconds may just have ended
     keys = {turn_key("advance", str(account), slot, number) for slot in (0, 1) for number in turns}
-    assert {key.decode() for key in waiting} <= keys
-    assert len(waiting) == 2 * len(turns)
+    assert set(waiting) <= keys
+    assert 2 <= len(waiting) <= 2 * len(turns)
     await notifier("send", account)
     await notifier("send", account)
     assert await notifier.queues["send"].count("queued") <= len(turns)
