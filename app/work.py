@@ -189,9 +189,9 @@ class Work:
         self.notify_worker("jobs")
         return job.id
 
-    def notify_worker(self, *tasks: TurnName) -> None:
+    def notify_worker(self, task: TurnName, *others: TurnName) -> None:
         """Enqueue a turn of these tasks after the commit: this account has due work of them."""
-        self._due_tasks.update(dict.fromkeys(tasks))
+        self._due_tasks.update(dict.fromkeys((task, *others)))
 
     async def commit(self) -> None:
         """Commit, then enqueue the turns that wait for the commit. The last call of a use case."""
