@@ -57,6 +57,7 @@ from db.queries.contact_pages import (
     fetch_contact_page,
     list_enrollments_of_contact,
 )
+from db.queries.tasks import tasks_of_contact
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE, LARGEST_PAGE = 50, 200
@@ -187,8 +188,8 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
     enrollments = await list_enrollments_of_contact(work.session, contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
-    notes = [note_view(work, row) for row in await work.notes.of(contact_id)]
-    tasks = [task_of(work, row) for row in await work.tasks.of(contact_id)]
+    notes = [note_view(work, note) for note in await work.notes.of_contact(contact_id)]
+    tasks = [task_of(work, task) for task in await tasks_of_contact(work.session, contact_id)]
     return ContactPage(
         contact,
         editable_fields(fields, contact_id),

@@ -1,25 +1,33 @@
 """Adding, deleting and restoring notes."""
 
-from typing import Any
 from uuid import UUID
+
+from sqlalchemy import ColumnElement
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.notes.schemas import LONGEST, NoteView
 from app.work import Work
+from db.models import Note
 
 SHOWN = 200
 
 
-def view_of(work: Work, row: Any) -> NoteView:
-    """A row of `Notes` as the caller sees it."""
+def view_of(work: Work, note: Note) -> NoteView:
+    """A note as the caller sees it."""
     return NoteView(
-        row.id, row.contact_id, row.body, row.author_kind, row.author_name, row.created_at, own(work, row)
+        note.id,
+        note.contact_id,
+        note.body,
+        note.author_kind,
+        note.author_name,
+        note.created_at,
+        own(work, note),
     )
 
 
-def own(work: Work, row: Any) -> bool:
+def own(work: Work, note: Note) -> bool:
     """Whether the caller wrote it, signed in or with a token."""
-    return work.principal is not None and row.author_id in (
+    return work.principal is not None and note.author_id in (
         str(work.principal.user_id),
         str(work.principal.token_id),
     )
@@ -35,37 +43,46 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
         raise NotFound("contact")
     if contact.deleted_at is not None:
         raise Conflict("This contact is deleted. Restore it first.")
-    note_id = await work.notes.insert(contact_id, text, work.actor, work.now)
+    note = await work.notes.add(
+        Note(
+            contact_id=contact_id,
+            body=text,
+            author_kind=work.actor.kind,
+            author_id=work.actor.id,
+            author_name=work.actor.name,
+            created_at=work.now,
+        )
+    )
     work.audit("note.created", "contact", contact_id, {"note": [None, text[:SHOWN]]})
-    work.emit("note.added", contact_id, {"note_id": str(note_id)})
+    work.emit("note.added", contact_id, {"note_id": str(note.id)})
     await work.commit()
-    return view_of(work, await work.notes.row(note_id))
+    return view_of(work, note)
 
 
 async def delete_note(work: Work, note_id: UUID) -> NoteView:
     """Soft-deletes a note that the caller wrote and returns it. Raises `NotFound`, `Forbidden` for another
     author's note."""
-    row = await _own(work, note_id, deleted=False)
-    await work.notes.mark(note_id, work.now)
-    work.audit("note.deleted", "contact", row.contact_id, {"note": [row.body[:SHOWN], None]})
+    note = await _own(work, note_id, Note.deleted_at.is_(None))
+    note.deleted_at = work.now
+    work.audit("note.deleted", "contact", note.contact_id, {"note": [note.body[:SHOWN], None]})
     await work.commit()
-    return view_of(work, row)
+    return view_of(work, note)
 
 
 async def restore_note(work: Work, note_id: UUID) -> NoteView:
     """Restores a deleted note that the caller wrote and returns it. Raises `NotFound`, also when it is not
     deleted, and `Forbidden` for another author's note."""
-    row = await _own(work, note_id, deleted=True)
-    await work.notes.mark(note_id, None)
-    work.audit("note.restored", "contact", row.contact_id, {"note": [None, row.body[:SHOWN]]})
+    note = await _own(work, note_id, Note.deleted_at.is_not(None))
+    note.deleted_at = None
+    work.audit("note.restored", "contact", note.contact_id, {"note": [None, note.body[:SHOWN]]})
     await work.commit()
-    return view_of(work, row)
+    return view_of(work, note)
 
 
-async def _own(work: Work, note_id: UUID, *, deleted: bool) -> Any:
-    row = await work.notes.row(note_id, deleted=deleted)
-    if row is None:
+async def _own(work: Work, note_id: UUID, state: ColumnElement[bool]) -> Note:
+    note = await work.notes.get_one_or_none(state, id=note_id, with_for_update=True)
+    if note is None:
         raise NotFound("note")
-    if not own(work, row):
+    if not own(work, note):
         raise Forbidden("Only its author can delete or restore a note.")
-    return row
+    return note

@@ -1,6 +1,5 @@
 """Routes of tasks."""
 
-from typing import Any
 from uuid import UUID
 
 from litestar import Controller, get, post
@@ -8,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.permissions import Permission
-from app.tasks.pages import task_list, task_page, task_view, view_of
+from app.tasks.pages import show_task, task_list, task_view, view_of
 from app.tasks.schemas import (
     TaskChangeForm,
     TaskDeleted,
@@ -48,7 +47,7 @@ class TaskController(Controller):
     @get("/tasks/{task_id:uuid}", page="tasks/show.html", guards=[may(Permission.VIEW)])
     async def show(self, task_id: FromPath[UUID], work: NamedDependency[Work]) -> TaskPage:
         """One task and its form."""
-        return await task_page(work, task_id)
+        return await show_task(work, task_id)
 
     @post("/tasks/{task_id:uuid}", form="/tasks/{task_id}", guards=[may(EDIT)])
     async def update(
@@ -56,47 +55,47 @@ class TaskController(Controller):
     ) -> Saved[TaskPage]:
         """Changes title, text, due time or assignee."""
         await change_task(work, task_id, data)
-        return Saved(await task_page(work, task_id), see="/tasks", created=False, note="The task was saved.")
+        return Saved(await show_task(work, task_id), see="/tasks", created=False, note="The task was saved.")
 
     @post("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)])
     async def complete(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:
         """Marks a task as done."""
-        row = await complete_task(work, task_id)
+        await complete_task(work, task_id)
         task = await task_view(work, task_id)
-        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was completed.")
+        return Saved(task, see=_back(data, task), created=False, note=f"“{task.title}” was completed.")
 
     @post("/tasks/{task_id:uuid}/completion/deletion", guards=[may(EDIT)])
     async def reopen(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:
         """Makes a task open again."""
-        row = await reopen_task(work, task_id)
+        await reopen_task(work, task_id)
         task = await task_view(work, task_id)
-        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was reopened.")
+        return Saved(task, see=_back(data, task), created=False, note=f"“{task.title}” was reopened.")
 
     @post("/tasks/{task_id:uuid}/deletion", guards=[may(EDIT)])
     async def delete_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskDeleted]:
         """Deletes a task; the response's action restores it."""
-        row = await delete_task(work, task_id)
+        task = view_of(work, await delete_task(work, task_id))
         undo = f"/tasks/{task_id}/restoration"
         restore = action(work, "restore", "Restore task", undo, permission=EDIT, form=TaskStepForm)
-        page = TaskDeleted(view_of(work, row), actions(restore))
-        note, undo = f"“{row.title}” was deleted.", f"{undo}?back={data.back}"
-        return Saved(page, see=_back(data, row), created=False, note=note, undo=undo)
+        page = TaskDeleted(task, actions(restore))
+        note, undo = f"“{task.title}” was deleted.", f"{undo}?back={data.back}"
+        return Saved(page, see=_back(data, task), created=False, note=note, undo=undo)
 
     @post("/tasks/{task_id:uuid}/restoration", guards=[may(EDIT)])
     async def restore_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:
         """Restores a deleted task."""
-        row = await restore_task(work, task_id)
+        await restore_task(work, task_id)
         task = await task_view(work, task_id)
-        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was restored.")
+        return Saved(task, see=_back(data, task), created=False, note=f"“{task.title}” was restored.")
 
 
-def _back(form: TaskStepForm, row: Any) -> str:
-    return "/tasks" if form.back == "tasks" else f"/contacts/{row.contact_id}"
+def _back(form: TaskStepForm, task: TaskView) -> str:
+    return "/tasks" if form.back == "tasks" else f"/contacts/{task.contact_id}"

@@ -1,7 +1,6 @@
 """The list of tasks, and tasks on the page of a contact."""
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -14,28 +13,43 @@ from app.permissions import Permission
 from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
 from app.web.actions import Action, action, actions
 from app.work import Work
+from db.queries.tasks import NamedTask, count_tasks, named_task, task_page
+from db.queries.tasks import TaskView as View
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE = 100
-VIEWS = {"mine": "Mine", "all": "All open", "overdue": "Overdue", "done": "Done"}
+VIEWS: dict[View, str] = {"mine": "Mine", "all": "All open", "overdue": "Overdue", "done": "Done"}
 
 
-def view_of(work: Work, row: Any) -> TaskView:
-    """A row of `Tasks` as the page shows it."""
-    values = row._asdict()
-    late = row.completed_at is None and row.due_at is not None and row.due_at < work.now
-    return msgspec.convert(values | {"contact": display_name(values), "overdue": late}, TaskView)
+def view_of(work: Work, named: NamedTask) -> TaskView:
+    """A task as the page shows it."""
+    task = named.task
+    return TaskView(
+        id=task.id,
+        contact_id=task.contact_id,
+        contact=display_name(msgspec.structs.asdict(named)),
+        title=task.title,
+        body=task.body,
+        assignee_id=task.assignee_id,
+        assignee=named.assignee,
+        due_at=task.due_at,
+        overdue=task.completed_at is None and task.due_at is not None and task.due_at < work.now,
+        completed_at=task.completed_at,
+        completed_by=task.completed_by,
+        author_name=task.author_name,
+        created_at=task.created_at,
+    )
 
 
 async def task_view(work: Work, task_id: UUID) -> TaskView:
     """One task. Raises `NotFound`."""
-    row = await work.tasks.row(task_id)
-    if row is None:
+    named = await named_task(work.session, task_id)
+    if named is None:
         raise NotFound("task")
-    return view_of(work, row)
+    return view_of(work, named)
 
 
-async def task_page(work: Work, task_id: UUID) -> TaskPage:
+async def show_task(work: Work, task_id: UUID) -> TaskPage:
     """One task with its form. Raises `NotFound`."""
     task = await task_view(work, task_id)
     zone = (await work.accounts.own()).time_zone
@@ -77,12 +91,13 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
 
 async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
     """A page of tasks. Raises `Invalid` for an unknown view."""
-    if view not in VIEWS:
+    chosen = next((name for name in VIEWS if name == view), None)
+    if chosen is None:
         raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
     me = work.principal.user_id if work.principal is not None else None
-    rows, more = await work.tasks.page(view, me, work.now, after, PAGE_SIZE)
-    counts = await work.tasks.counts(me, work.now)
-    items = [view_of(work, row) for row in rows]
+    tasks, more = await task_page(work.session, chosen, me, work.now, after, PAGE_SIZE)
+    counts = await count_tasks(work.session, me, work.now)
+    items = [view_of(work, task) for task in tasks]
     return TaskList(
         items,
         view,

@@ -1,7 +1,6 @@
 """Adding, completing, reopening, deleting and restoring tasks."""
 
 from datetime import datetime, time
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,9 @@ from app.filters.times import instant
 from app.filters.values import read_moment
 from app.tasks.schemas import TITLE, TaskChangeForm, TaskForm
 from app.work import Work
+from db.models import Task
 from db.queries.name_lookup import read_member_names
+from db.queries.tasks import NamedTask, lock_task
 
 END_OF_DAY = time(23, 59)
 NO_MEMBER = "Choose a member of this account."
@@ -40,28 +41,34 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
         raise NotFound("contact")
     if contact.deleted_at is not None:
         raise Conflict("This contact is deleted. Restore it first.")
-    columns = {
-        "contact_id": contact_id,
-        "title": title,
-        "body": _body(form.body),
-        "assignee_id": await _member(work, form.assignee),
-        "due_at": await _due(work, form.due),
-    }
+    task = Task(
+        contact_id=contact_id,
+        title=title,
+        body=_body(form.body),
+        assignee_id=await _member(work, form.assignee),
+        due_at=await _due(work, form.due),
+        author_kind=work.actor.kind,
+        author_id=work.actor.id,
+        author_name=work.actor.name,
+        created_at=work.now,
+        updated_at=work.now,
+    )
     try:
-        task_id = await work.tasks.insert(columns, work.actor, work.now)
+        await work.tasks.add(task)
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"assignee": NO_MEMBER}) from None
     work.audit("task.created", "contact", contact_id, {"task": [None, title]})
-    work.emit("task.added", contact_id, {"task_id": str(task_id)})
+    work.emit("task.added", contact_id, {"task_id": str(task.id)})
     await work.commit()
-    return task_id
+    return task.id
 
 
 async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
-    """Changes title, text, due time or assignee. Raises `Invalid`, `NotFound`."""
-    row = await _locked(work, task_id)
-    columns: dict[str, Any] = {}
+    """Changes title, text, due time or assignee; with another due time the task may become overdue again.
+    Raises `Invalid`, `NotFound`."""
+    task = (await _locked(work, task_id)).task
+    columns: dict[str, str | UUID | datetime | None] = {}
     if form.title is not UNSET:
         columns["title"] = _title(form.title)
     if form.body is not UNSET:
@@ -71,64 +78,70 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
     if form.due is not UNSET:
         due = await _due(work, form.due or "")
         # The input has no seconds: a time that is sent back unchanged keeps its seconds.
-        shown = row.due_at and row.due_at.replace(second=0, microsecond=0)
-        columns["due_at"] = row.due_at if due == shown else due
-    changed = {name: value for name, value in columns.items() if value != getattr(row, name)}
+        shown = task.due_at and task.due_at.replace(second=0, microsecond=0)
+        columns["due_at"] = task.due_at if due == shown else due
+    changed = {
+        name: (getattr(task, name), value) for name, value in columns.items() if value != getattr(task, name)
+    }
     if changed:
+        title = task.title
+        for name, (_, value) in changed.items():
+            setattr(task, name, value)
+        task.overdue_at, task.updated_at = None if "due_at" in changed else task.overdue_at, work.now
         try:
-            await work.tasks.change(task_id, changed, work.now)
+            await work.session.flush()
         except IntegrityError:
             await work.session.rollback()
             raise Invalid({"assignee": NO_MEMBER}) from None
         members = await read_member_names(work.session) if "assignee_id" in changed else {}
         changes = {
             name: [
-                members.get(str(value)) if name == "assignee_id" else _audit_value(value)
-                for value in (getattr(row, name), changed[name])
+                members.get(str(value)) if name == "assignee_id" else _audit_value(value) for value in values
             ]
-            for name in changed
+            for name, values in changed.items()
         }
-        work.audit("task.updated", "contact", row.contact_id, {"task": [row.title, row.title], **changes})
+        work.audit("task.updated", "contact", task.contact_id, {"task": [title, title], **changes})
     await work.commit()
 
 
-async def complete_task(work: Work, task_id: UUID) -> Any:
-    """Marks the task as done and returns its row. A second call changes nothing. Raises `NotFound`."""
-    row = await _locked(work, task_id)
-    if row.completed_at is None:
-        await work.tasks.complete(task_id, work.actor.name, work.now)
-        work.audit("task.completed", "contact", row.contact_id, {"task": [None, row.title]})
-        work.emit("task.completed", row.contact_id, {"task_id": str(task_id)})
+async def complete_task(work: Work, task_id: UUID) -> None:
+    """Marks the task as done. A second call changes nothing. Raises `NotFound`."""
+    task = (await _locked(work, task_id)).task
+    if task.completed_at is None:
+        task.completed_at, task.completed_by, task.updated_at = work.now, work.actor.name, work.now
+        work.audit("task.completed", "contact", task.contact_id, {"task": [None, task.title]})
+        work.emit("task.completed", task.contact_id, {"task_id": str(task_id)})
     await work.commit()
-    return row
 
 
-async def reopen_task(work: Work, task_id: UUID) -> Any:
-    """Makes the task open again and returns its row. Raises `NotFound`."""
-    row = await _locked(work, task_id)
-    if row.completed_at is not None:
-        await work.tasks.complete(task_id, None, work.now)
-        work.audit("task.reopened", "contact", row.contact_id, {"task": [None, row.title]})
+async def reopen_task(work: Work, task_id: UUID) -> None:
+    """Makes the task open again; then it can become overdue again. Raises `NotFound`."""
+    task = (await _locked(work, task_id)).task
+    if task.completed_at is not None:
+        task.completed_at = task.completed_by = task.overdue_at = None
+        task.updated_at = work.now
+        work.audit("task.reopened", "contact", task.contact_id, {"task": [None, task.title]})
     await work.commit()
-    return row
 
 
-async def delete_task(work: Work, task_id: UUID) -> Any:
-    """Soft-deletes the task and returns its row. Raises `NotFound`."""
-    row = await _locked(work, task_id)
-    await work.tasks.mark(task_id, work.now, work.now)
-    work.audit("task.deleted", "contact", row.contact_id, {"task": [row.title, None]})
+async def delete_task(work: Work, task_id: UUID) -> NamedTask:
+    """Soft-deletes the task and returns it. Raises `NotFound`."""
+    named = await _locked(work, task_id)
+    named.task.deleted_at = named.task.updated_at = work.now
+    work.audit("task.deleted", "contact", named.task.contact_id, {"task": [named.task.title, None]})
     await work.commit()
-    return row
+    return named
 
 
-async def restore_task(work: Work, task_id: UUID) -> Any:
-    """Restores a deleted task and returns its row. Raises `NotFound`, also when it is not deleted."""
-    row = await _locked(work, task_id, deleted=True)
-    await work.tasks.mark(task_id, None, work.now)
-    work.audit("task.restored", "contact", row.contact_id, {"task": [None, row.title]})
+async def restore_task(work: Work, task_id: UUID) -> None:
+    """Restores a deleted task. One that became overdue while it was deleted emitted no event, so it can
+    become overdue again. Raises `NotFound`, also when it is not deleted."""
+    task = (await _locked(work, task_id, deleted=True)).task
+    if task.overdue_at and task.deleted_at and task.overdue_at >= task.deleted_at:
+        task.overdue_at = None
+    task.deleted_at, task.updated_at = None, work.now
+    work.audit("task.restored", "contact", task.contact_id, {"task": [None, task.title]})
     await work.commit()
-    return row
 
 
 def _title(text: str) -> str:
@@ -155,13 +168,13 @@ async def _due(work: Work, text: str) -> datetime | None:
     return due_of(text, ZoneInfo((await work.accounts.own()).time_zone))
 
 
-def _audit_value(value: Any) -> str | None:
+def _audit_value(value: str | UUID | datetime | None) -> str | None:
     """The value as the audit entry stores it."""
     return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-async def _locked(work: Work, task_id: UUID, *, deleted: bool = False) -> Any:
-    row = await work.tasks.row(task_id, lock=True, deleted=deleted)
-    if row is None:
+async def _locked(work: Work, task_id: UUID, *, deleted: bool = False) -> NamedTask:
+    named = await lock_task(work.session, task_id, deleted=deleted)
+    if named is None:
         raise NotFound("task")
-    return row
+    return named

@@ -1,4 +1,4 @@
-"""Segments. What conditions read of them is in db/queries/segments.py, their members in segment_members.py."""
+"""Segments. db/queries/segments.py reads their filters, segment_members.py their members."""
 
 from advanced_alchemy.filters import LimitOffset
 
