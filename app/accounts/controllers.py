@@ -7,7 +7,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from app.accounts.domain import time_zones
 from app.accounts.schemas import AccountForm, AccountPage, AccountView
-from app.accounts.use_cases import change_account
+from app.accounts.use_cases import change_account, view_of
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
@@ -25,7 +25,7 @@ class AccountController(Controller):
     @get(page="account/show.html", guards=[may(Permission.VIEW)])
     async def show(self, work: NamedDependency[Work]) -> AccountPage:
         """Name, default phone region and time zone."""
-        return page_of(work, AccountView(*await work.accounts.own()))
+        return page_of(work, view_of(await work.accounts.own()))
 
     @post(form="/account", guards=[may(Permission.MANAGE_ACCOUNT)], status_code=200)
     async def change(

@@ -1,13 +1,13 @@
 """The Audit screen: every change with its actor, filtered and in pages."""
 
-from typing import Any
 from uuid import UUID
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from app.audit.schemas import ACTOR_KINDS, FORMER_ACTOR_KINDS, KINDS, PAGES, AuditEntry, AuditList, changes_of
+from app.audit.pages import entry_of
+from app.audit.schemas import ACTOR_KINDS, FORMER_ACTOR_KINDS, KINDS, AuditList
 from app.permissions import Permission
 from app.web.guards import may
 from app.web.paging import neighbor_links
@@ -31,7 +31,7 @@ async def audit(
         "actor_kind": FORMER_ACTOR_KINDS.get(actor_kind, actor_kind),
         "actor": actor,
     }
-    rows, more = await work.audit_log.page(
+    entries, more = await work.audit_log.page(
         subject_kind=subject_kind,
         subject_id=subject_id,
         actor_kind=filters["actor_kind"],
@@ -39,7 +39,7 @@ async def audit(
         after=after,
         before=before,
     )
-    items = [entry_of(row) for row in rows]
+    items = [entry_of(entry) for entry in entries]
     fields = await work.fields.catalog()
     following, previous = neighbor_links("/audit", filters, items, after, before, more=more)
     return AuditList(
@@ -51,21 +51,4 @@ async def audit(
         actor_kinds=list(ACTOR_KINDS),
         actions=[],
         labels={spec.key: spec.label for spec in fields.values()},
-    )
-
-
-def entry_of(row: Any) -> AuditEntry:
-    """An entry of the log as the page shows it."""
-    return AuditEntry(
-        row.id,
-        row.occurred_at,
-        row.actor_kind,
-        row.actor_id,
-        row.actor_name,
-        row.action,
-        row.subject_kind,
-        row.subject_id,
-        changes_of(row.changes),
-        row.request_id,
-        PAGES.get(row.subject_kind, "").format(row.subject_id),
     )

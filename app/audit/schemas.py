@@ -35,7 +35,7 @@ class FieldChange(msgspec.Struct):
     """The change of one field."""
 
     field: str
-    before: Any
+    before: Any  # Any: JSON, whose recursive type OpenAPI cannot describe; so is `after`
     after: Any
 
 
@@ -70,12 +70,3 @@ class AuditList(msgspec.Struct):
     actor_kinds: list[str]
     actions: list[Action]
     labels: dict[str, str] = {}
-
-
-def changes_of(stored: dict[str, Any]) -> list[FieldChange]:
-    """The stored changes, each `[before, after]`, by field name."""
-    changes: list[FieldChange] = []
-    for field, pair in sorted(stored.items()):
-        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
-        changes.append(FieldChange(field, before, after))
-    return changes

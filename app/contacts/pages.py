@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.accounts.domain import time_zones
-from app.audit.controllers import entry_of
+from app.audit.pages import entry_of
 from app.contacts.domain import NON_TEXT_FIELDS
 from app.contacts.listing import (
     DEFAULT_COLUMNS,

@@ -1,32 +1,11 @@
-"""The account's own row: its settings."""
-
-from datetime import datetime
-from typing import Any
-from uuid import UUID
-
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+"""The session's account: its settings."""
 
 from db.models import Account
+from db.tenancy import TenantRepository
 
 
-class AccountRepository:
-    """The session's account."""
+class AccountRepository(TenantRepository[Account]):
+    model_type = Account
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
-        self.account_id: UUID = session.info["account_id"]
-
-    async def own(self, *, lock: bool = False) -> Any:
-        """id, name, default_region, time_zone, created_at; `lock` locks the row until the transaction
-        ends."""
-        columns = (Account.id, Account.name, Account.default_region, Account.time_zone, Account.created_at)
-        query = select(*columns).where(Account.id == self.account_id)
-        query = query.with_for_update(key_share=True) if lock else query
-        return (await self.session.execute(query)).one()
-
-    async def change(self, columns: dict[str, Any], now: datetime) -> None:
-        """Updates these columns of the settings."""
-        await self.session.execute(
-            update(Account).where(Account.id == self.account_id).values(**columns, updated_at=now)
-        )
+    async def own(self) -> Account:
+        return await self.get_one()

@@ -1,35 +1,15 @@
 """Reads the audit log. `Work.audit` writes it."""
 
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from advanced_alchemy.filters import LimitOffset
 
 from db.models import AuditLog
-from db.paging import fetch_page
-
-COLUMNS = (
-    AuditLog.id,
-    AuditLog.occurred_at,
-    AuditLog.actor_kind,
-    AuditLog.actor_id,
-    AuditLog.actor_name,
-    AuditLog.action,
-    AuditLog.subject_kind,
-    AuditLog.subject_id,
-    AuditLog.changes,
-    AuditLog.request_id,
-)
+from db.tenancy import TenantRepository
 
 
-class AuditRepository:
-    """The log of the session's account, newest first; ids are in the order of time."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
-        self.account_id: UUID = session.info["account_id"]
+class AuditRepository(TenantRepository[AuditLog]):
+    model_type = AuditLog
 
     async def page(
         self,
@@ -41,16 +21,22 @@ class AuditRepository:
         after: UUID | None = None,
         before: UUID | None = None,
         limit: int = 50,
-    ) -> tuple[Sequence[Any], bool]:
-        """At most `limit` entries older than `after` or newer than `before`, and whether there are more in
-        that direction. `actor` is the beginning of a name."""
-        query = select(*COLUMNS).where(AuditLog.account_id == self.account_id)
-        for column, value in (
+    ) -> tuple[list[AuditLog], bool]:
+        """At most `limit` entries, newest first, older than `after` or newer than `before`, and whether there
+        are more in that direction. `actor` is the beginning of a name."""
+        columns = (
             (AuditLog.subject_kind, subject_kind),
             (AuditLog.subject_id, subject_id),
             (AuditLog.actor_kind, actor_kind),
-        ):
-            query = query.where(column == value) if value else query
+        )
+        filters = [column == value for column, value in columns if value]
         if actor:
-            query = query.where(AuditLog.actor_name.op("^@")(actor))
-        return await fetch_page(self.session, query, AuditLog.id, after=after, before=before, limit=limit)
+            filters.append(AuditLog.actor_name.op("^@", is_comparison=True)(actor))
+        if before is not None:
+            filters.append(AuditLog.id > before)
+        elif after is not None:
+            filters.append(AuditLog.id < after)
+        order = ("id", before is None)  # ids are in the order of time
+        entries = await self.get_many(*filters, LimitOffset(limit + 1, 0), order_by=order)
+        page = entries[:limit]
+        return (page[::-1] if before is not None else page), len(entries) > limit

@@ -66,7 +66,9 @@ async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
     row = await locked_row(work, enrollment_id)
     waiting = None
     if row.status == "active" and row.paused_at is None:
-        waiting = await work.effects.lock_effect_in_retry(row.id, row.seq)
+        waiting = await work.effects.get_one_or_none(
+            enrollment_id=row.id, seq=row.seq, status="retry", with_for_update=True
+        )
     if waiting is not None:
         _try_now(work, waiting, row)
     else:
@@ -83,18 +85,18 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.wake_event_id = None
-    if await work.effects.was_sent(row.id, row.seq):
+    if await work.effects.exists(enrollment_id=row.id, seq=row.seq, status="sent"):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
     work.notify_worker("advance", "send")
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
     """Locks the enrollment before the effect, in the engine's order."""
-    enrollment_id = await work.effects.enrollment_of(effect_id)
-    if enrollment_id is None:
+    unlocked = await work.effects.get_one_or_none(id=effect_id)
+    if unlocked is None:
         raise NotFound("effect")
-    row = await locked_row(work, enrollment_id)
-    effect = await work.effects.locked(effect_id)
+    row = await locked_row(work, unlocked.enrollment_id)
+    effect = await work.effects.get_one_or_none(id=effect_id, with_for_update=True)
     if effect is None:
         raise NotFound("effect")
     return effect, row

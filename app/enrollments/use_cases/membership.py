@@ -94,7 +94,7 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
     """Raises `Conflict` when an effect of these (locked) enrollments may be in flight now."""
-    under_way = await work.effects.under_way(ids)
+    under_way = await work.effects.lock_under_way(ids)
     if under_way:
         raise Conflict(UNDER_WAY[under_way[0].status], current={"status": under_way[0].status})
 

@@ -1,0 +1,59 @@
+"""Builds the Mailbox screen: the list of caught messages, and one of them beside it."""
+
+from uuid import UUID
+
+from msgspec.structs import asdict
+
+from app.errors import NotFound
+from app.mailbox.schemas import Channel, Header, MailLine, MailList, MailPage
+from app.permissions import Permission
+from app.web.paging import neighbor_links, page_link
+from app.work import Work
+from db.queries.mailbox import ListedMessage, mailbox_page
+
+
+async def mail_list(
+    work: Work, q: str, channel: Channel, after: UUID | None, before: UUID | None
+) -> MailList:
+    """A page of messages. Those with password links are only for members who manage members."""
+    messages, more = await mailbox_page(
+        work.session, q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
+    )
+    filters = {"q": q, "channel": channel.value}
+    query = filters | {"after": str(after or ""), "before": str(before or "")}
+    items = [_line(message, query) for message in messages]
+    following, previous = neighbor_links("/mailbox", filters, items, after, before, more=more)
+    return MailList(items, following, previous, q, channel, [])
+
+
+async def mail_page(
+    work: Work, message_id: UUID, q: str, channel: Channel, after: UUID | None, before: UUID | None
+) -> MailPage:
+    """One message beside the list. Raises `NotFound`."""
+    message = await work.mailbox.message(message_id, secrets=work.may(Permission.MANAGE_MEMBERS))
+    if message is None:
+        raise NotFound("message")
+    return MailPage(
+        **asdict(await mail_list(work, q, channel, after, before)),
+        id=message.id,
+        kind=Channel(message.channel),
+        message_id=message.message_id,
+        sender=message.sender,
+        recipient=message.recipient,
+        subject=message.subject,
+        text=message.body,
+        headers=[Header(name, str(value)) for name, value in message.headers.items()],
+        received_at=message.received_at,
+    )
+
+
+def _line(message: ListedMessage, query: dict[str, str]) -> MailLine:
+    return MailLine(
+        message.id,
+        Channel(message.channel),
+        message.recipient,
+        message.subject,
+        message.preview,
+        message.received_at,
+        page_link(f"/mailbox/{message.id}", query),
+    )
