@@ -94,6 +94,10 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         assert 'value="CA"' in more.text
         less = await client.post(f"{at}/entry", data=row | {"less": "filter.rows.0"})
         assert 'value="CA"' not in less.text
+        for nowhere in ("filter.match.rows.more", "filter.rows.x.y", "filter.rows.9.z"):
+            for button in ("more", "less"):
+                same = await client.post(f"{at}/entry", data=row | {button: nowhere})
+                assert (same.status_code, 'value="CA"' in same.text) == (200, True)
         two = row | {
             "filter.rows.2.field": "tags",
             "filter.rows.2.op": "any_of",

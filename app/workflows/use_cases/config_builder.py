@@ -129,10 +129,8 @@ def _lanes(
     fields."""
     if body is UNSET:
         return UNSET
-    keys, old = (
-        lane_keys(reader, body, [lane.key for lane in stored], path),
-        {lane.key: lane for lane in stored},
-    )
+    keys = lane_keys(reader, body, [lane.key for lane in stored], path)
+    old = {lane.key: lane for lane in stored}
     return [
         _merge(old.get(key) or kind(key), lane, {"name": _stripped(lane.name)})
         for key, lane in zip(keys, body, strict=True)

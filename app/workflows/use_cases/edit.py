@@ -33,7 +33,6 @@ STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below 
 NOTHING_TO_UNDO = -1  # as `undo_to` of a revision
 # What an audit entry says about each field: its value before and after.
 Changes: TypeAlias = Mapping[str, tuple[Json, Json]]
-Shown: TypeAlias = StepConfig | WorkflowSettings
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
@@ -143,7 +142,7 @@ def _highest_key(draft: Draft) -> int:
     return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
 
 
-def difference(old: Shown, new: Shown) -> Changes:
+def difference(old: StepConfig | WorkflowSettings, new: StepConfig | WorkflowSettings) -> Changes:
     """The fields in which two configs differ, for the audit entry, which must not contain header values."""
     old_raw, new_raw = msgspec.to_builtins(old), msgspec.to_builtins(new)
     old_shown, new_shown = (
