@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.imports.domain.stored import Status
 from app.json_types import JsonObject
 from db.models import Import, Job
-from db.queries.statements import fetch_all, fetch_one
+from db.queries.paging import fetch_page_of
+from db.queries.statements import fetch_one
 
 _PAGE = 50
 
@@ -74,14 +75,9 @@ async def fetch_import_page(
 ) -> tuple[list[ImportRecord], bool]:
     """One page of imports, newest first, and whether there are more in that direction."""
     query = _IMPORTS.where(Import.account_id == session.info["account_id"])
-    if before is not None:
-        query = query.where(Import.id > before).order_by(Import.id)
-    else:
-        query = query.where(Import.id < after) if after is not None else query
-        query = query.order_by(Import.id.desc())
-    rows = await fetch_all(session, ImportRecord, query.limit(_PAGE + 1))
-    page = rows[:_PAGE]
-    return (page[::-1] if before is not None else page), len(rows) > _PAGE
+    return await fetch_page_of(
+        session, ImportRecord, query, Import.id, after=after, before=before, limit=_PAGE
+    )
 
 
 async def find_import(session: AsyncSession, import_id: UUID) -> ImportRecord | None:

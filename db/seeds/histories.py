@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec.structs import replace
-from sqlalchemy import update
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.advance import advance
@@ -19,10 +20,11 @@ from app.engine.core.triggers import TagAdded
 from app.engine.core.types import Decision, EffectState, EnrollmentState, Status
 from app.engine.core.version import Program
 from app.filters.facts import Facts, contact_values
-from db.models import Base, Contact, Event, MailboxMessage, TriggerDecision
+from db.models import Base, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
+from db.queries.statements import execute
 from db.seeds.contacts import SampleContact, field_id, tag_id, write_contact_tags
 from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
@@ -33,6 +35,12 @@ LATER = timedelta(hours=5)
 REFUSED = EffectState("failed_permanent", None, "550 5.1.1 mailbox unavailable")
 DOUBT = EffectState("unknown", None, "The worker stopped while sending, so this may have been sent.")
 SENT = EffectState("sent", None, None, {"response": "250 Message accepted for delivery"})
+
+_UPDATE_PLANS = text("""
+update contacts set fields = cast(v.fields as jsonb)
+  from unnest(cast(:id as uuid[]), cast(:fields as text[])) v(id, fields)
+ where contacts.account_id = current_account() and contacts.id = v.id
+""")
 
 
 @dataclass
@@ -208,15 +216,15 @@ def mails(effects: Sequence[EffectRow]) -> list[MailboxMessage]:
 
 
 def _mail(number: int, row: EffectRow, sent_at: datetime) -> MailboxMessage:
-    text = {name: str(value or "") for name, value in row.payload.items()}
+    payload = {name: str(value or "") for name, value in row.payload.items()}
     key = f"<{row.idempotency_key.replace(':', '.')}@switchyard.test>"
-    sender = f"{text.get('from_name') or 'Switchyard'} <{SENDER}>"
-    subject = text.get("subject", "")
+    sender = f"{payload.get('from_name') or 'Switchyard'} <{SENDER}>"
+    subject = payload.get("subject", "")
     return MailboxMessage(
-        id=fixed(MAIL, number), message_id=key, sender=sender, recipient=text["to"], subject=subject,
-        body=text.get("body", ""), received_at=sent_at,
+        id=fixed(MAIL, number), message_id=key, sender=sender, recipient=payload["to"], subject=subject,
+        body=payload.get("body", ""), received_at=sent_at,
         headers={
-            "From": sender, "To": text["to"], "Subject": subject, "Message-ID": key,
+            "From": sender, "To": payload["to"], "Subject": subject, "Message-ID": key,
             "X-Switchyard-Key": row.idempotency_key,
         },
     )  # fmt: skip
@@ -234,8 +242,9 @@ async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrol
         session.add_all(table_rows)
         await session.flush()
     await write_contact_tags(session, rows.tags, session.info["now"])
-    for contact in rows.plans:
-        changed = update(Contact).where(
-            Contact.account_id == session.info["account_id"], Contact.id == contact.id
-        )
-        await session.execute(changed.values(fields=contact.fields))
+    await execute(
+        session,
+        _UPDATE_PLANS,
+        id=[contact.id for contact in rows.plans],
+        fields=[msgspec.json.encode(contact.fields).decode() for contact in rows.plans],
+    )

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.filters.ast import Filter, Group, Op, Predicate
 from db.ids import uuid7
-from db.models import Membership, Note, Segment, Task, User
-from db.queries.statements import execute, fetch_all
+from db.models import Note, Segment, Task
+from db.queries.members import MemberRow, list_members
+from db.queries.statements import execute
 from db.seeds.contacts import SampleContact, field_id, tag_id
 from db.seeds.sample_text import SEGMENT, fixed
 
@@ -44,20 +44,16 @@ async def write_notes_tasks(
     session: AsyncSession, account: int, contacts: Sequence[SampleContact], now: datetime
 ) -> None:
     """Writes owners for two out of three contacts, some notes and tasks, and three segments."""
-    query = (
-        select(User.id, User.name)
-        .join(Membership, Membership.user_id == User.id)
-        .where(Membership.account_id == session.info["account_id"], Membership.role != "viewer")
-        .order_by(Membership.role)
+    members = sorted(
+        (member for member in await list_members(session) if member.role != "viewer"),
+        key=lambda member: member.role,
     )
-    members = await fetch_all(session, _Author, query)
+    owners = [*(member.user_id for member in members), None, None, None][:3]
     await execute(
         session,
         _UPDATE_OWNERS,
         id=[contact.id for contact in contacts],
-        owner_id=[
-            members[number % 3].id if number % 3 < len(members) else None for number in range(len(contacts))
-        ],
+        owner_id=[owners[number % len(owners)] for number in range(len(contacts))],
         consent=[CONSENTS[number % len(CONSENTS)] for number in range(len(contacts))],
     )
     session.add_all([*_notes(contacts, members, now), *_tasks(contacts, members, now)])
@@ -65,28 +61,21 @@ async def write_notes_tasks(
     await session.flush()
 
 
-class _Author(msgspec.Struct, frozen=True):
-    """A member who writes notes and tasks."""
-
-    id: UUID
-    name: str
-
-
-def _notes(contacts: Sequence[SampleContact], members: Sequence[_Author], now: datetime) -> list[Note]:
+def _notes(contacts: Sequence[SampleContact], members: Sequence[MemberRow], now: datetime) -> list[Note]:
     notes = []
     for number, body in enumerate(NOTES * 2):
         member = members[number % len(members)]
         notes.append(
             Note(
                 id=uuid7(), contact_id=contacts[-1 - number % 8].id, body=body, author_kind="member",
-                author_id=str(member.id), author_name=member.name,
+                author_id=str(member.user_id), author_name=member.name,
                 created_at=now - timedelta(days=2 * number + 1),
             )
         )  # fmt: skip
     return notes
 
 
-def _tasks(contacts: Sequence[SampleContact], members: Sequence[_Author], now: datetime) -> list[Task]:
+def _tasks(contacts: Sequence[SampleContact], members: Sequence[MemberRow], now: datetime) -> list[Task]:
     tasks = []
     for number, (title, days, done) in enumerate(TASKS):
         member = members[number % len(members)]
@@ -94,10 +83,10 @@ def _tasks(contacts: Sequence[SampleContact], members: Sequence[_Author], now: d
         finished = due if done else None
         tasks.append(
             Task(
-                id=uuid7(), contact_id=contacts[-1 - number].id, title=title, assignee_id=member.id,
+                id=uuid7(), contact_id=contacts[-1 - number].id, title=title, assignee_id=member.user_id,
                 due_at=due, completed_at=finished, completed_by=member.name if done else None,
                 created_at=now - timedelta(days=10), updated_at=finished or now - timedelta(days=10),
-                author_kind="member", author_id=str(member.id), author_name=member.name,
+                author_kind="member", author_id=str(member.user_id), author_name=member.name,
             )
         )  # fmt: skip
     return tasks

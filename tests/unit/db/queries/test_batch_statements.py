@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ class ColoredRow(msgspec.Struct):
     id: UUID | None
     count: int
     color: str | None
+    size: Literal["small", "large"]
     open: bool
     due_at: datetime | None
     data: JsonObject
@@ -32,21 +34,23 @@ STATEMENT = BatchStatement(ColoredRow, "select v.id from {v}")
 def test_the_table_has_the_fields_of_the_struct_with_their_types() -> None:
     assert STATEMENT.statement.text == (
         "select v.id from unnest(cast(cast(:id as text) as uuid[]), cast(cast(:count as text) as int[]), "
-        "cast(cast(:color as text) as text[]), cast(:open as boolean[]), cast(:due_at as timestamptz[]), "
-        "cast(cast(:data as text) as text[])) v(id, count, color, open, due_at, data)"
+        "cast(cast(:color as text) as text[]), cast(cast(:size as text) as text[]), "
+        "cast(:open as boolean[]), cast(:due_at as timestamptz[]), "
+        "cast(cast(:data as text) as text[])) v(id, count, color, size, open, due_at, data)"
     )
 
 
 def test_columns_are_the_text_of_arrays() -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     rows = [
-        ColoredRow(ID, 1, Color.RED, True, now, {"a": 'x "y" \\'}),
-        ColoredRow(None, 2, None, False, None, {}),
+        ColoredRow(ID, 1, Color.RED, "small", True, now, {"a": 'x "y" \\'}),
+        ColoredRow(None, 2, None, "large", False, None, {}),
     ]
     assert STATEMENT.parameters(rows) == {
         "id": "{00000000-0000-7000-8000-000000000001,NULL}",
         "count": "{1,2}",
         "color": '{"red",NULL}',
+        "size": '{"small","large"}',
         "open": [True, False],
         "due_at": [now, None],
         "data": r'{"{\"a\":\"x \\\"y\\\" \\\\\"}","{}"}',
