@@ -9,9 +9,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.types import ControllerRouterHandler
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.accounts.controllers import AccountController
 from app.approvals.controllers import ApprovalController
@@ -47,7 +45,7 @@ from app.settings import Settings
 from app.tags.controllers import TagController
 from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
-from app.web.app_factory import Probe, build_app
+from app.web.app_factory import build_app
 from app.web.logs import configure
 from app.web.rate_limit import Limiter, open_redis
 from app.web.request import Request
@@ -55,8 +53,8 @@ from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.auth_lookup import AuthLookup
-from db.connection import open_engine, refuse_strong_role
-from db.repositories.inbound_webhooks import webhook_by_token
+from db.connection import open_engine, ping, refuse_strong_role
+from db.queries.inbound_deliveries import find_webhook_by_token
 
 log = structlog.get_logger(__name__)
 
@@ -111,8 +109,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         ROUTES,
         directory=Principals(directory),
         redis=counter,
-        database_probe=probe_of(runtime.engine),
-        connect_probe=probe_of(open_engine(settings.database_url, 0)),
+        database_probe=partial(ping, runtime.engine),
+        connect_probe=partial(ping, open_engine(settings.database_url, 0)),
         dependencies={"work": Provide(provide_work)},
         state={
             "runtime": runtime,
@@ -120,7 +118,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,
-            "webhook_by_token": partial(webhook_by_token, runtime.engine),
+            "webhook_by_token": partial(find_webhook_by_token, runtime.engine),
             "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60),
             "demo_people": PEOPLE if settings.demo else [],
         },
@@ -151,16 +149,6 @@ async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
         "approvals": await work.approvals.waiting(me.user_id, manages=may_manage),
         "notifications": await work.notifications.unread(me.user_id),
     }
-
-
-def probe_of(engine: AsyncEngine) -> Probe:
-    """Returns a function that runs a trivial query; it raises the driver's errors."""
-
-    async def probe() -> None:
-        async with engine.connect() as connection:
-            await connection.execute(text("select 1"))
-
-    return probe
 
 
 @asynccontextmanager

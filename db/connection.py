@@ -1,13 +1,13 @@
 """Opens the database connections: `open_engine` is the entry point, and no other module opens any."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from app.json_types import Json
 
 
 def driver_url(url: str) -> str:
@@ -18,7 +18,7 @@ def driver_url(url: str) -> str:
     return url
 
 
-def _encode(value: Any) -> str:
+def _encode(value: Json) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -26,14 +26,13 @@ def open_engine(
     url: str,
     pool_size: int = 10,
     *,
-    connect_args: Mapping[str, Any] | None = None,
     idle_seconds: float = 60.0,
 ) -> AsyncEngine:
     """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands).
 
     The server ends a transaction that runs no statement for `idle_seconds`: a process that hangs, or a
     machine that was suspended, must not keep its locks."""
-    pool: dict[str, Any] = (
+    pool: dict[str, type[NullPool] | int] = (
         {"poolclass": NullPool}
         if pool_size == 0
         else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True, "pool_recycle": 1800}
@@ -45,18 +44,18 @@ def open_engine(
         "timezone": "UTC",
         "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
     }
-    arguments = {"server_settings": session, "timeout": 5}
     return create_async_engine(
         driver_url(url),
         json_serializer=_encode,
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # parameters are contacts' data, and errors are logged
-        connect_args={**arguments, **(connect_args or {})},
+        connect_args={"server_settings": session, "timeout": 5},
         **pool,
     )
 
 
-ROLE_CHECK = text(
+_PING = text("select 1")
+_ROLE_CHECK = text(
     "select rolsuper, rolbypassrls, "
     "exists (select from pg_class where relname = 'contacts' and relowner = r.oid) "
     "from pg_roles r where rolname = current_user"
@@ -68,7 +67,7 @@ async def refuse_strong_role(connection: AsyncConnection) -> None:
     BYPASSRLS.
 
     Raises SystemExit with a sentence that says which role to use."""
-    superuser, bypass, owner = (await connection.execute(ROLE_CHECK)).one()
+    superuser, bypass, owner = (await connection.execute(_ROLE_CHECK)).one()
     if superuser or bypass or owner:
         raise SystemExit(
             "DATABASE_URL signs in as a role that row-level security does not bind "
@@ -76,4 +75,10 @@ async def refuse_strong_role(connection: AsyncConnection) -> None:
         )
 
 
-__all__ = ["driver_url", "open_engine", "refuse_strong_role"]
+async def ping(engine: AsyncEngine) -> None:
+    """Runs a trivial query; raises the driver's errors."""
+    async with engine.connect() as connection:
+        await connection.execute(_PING)
+
+
+__all__ = ["driver_url", "open_engine", "ping", "refuse_strong_role"]

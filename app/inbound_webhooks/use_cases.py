@@ -4,7 +4,6 @@ event."""
 import contextlib
 import secrets
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -29,8 +28,17 @@ from app.inbound_webhooks.domain import (
 )
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
 from app.inbound_webhooks.schemas import DeliveryReceipt, WebhookEndpointForm, WebhookEndpointView
+from app.json_types import Json
 from app.work import Work
-from db.models import Contact
+from db.ids import uuid7
+from db.models import Contact, WebhookEndpoint
+from db.queries.inbound_deliveries import (
+    OpenEndpoint,
+    find_recorded_event,
+    read_endpoint,
+    record_delivery,
+    touch_endpoint,
+)
 from db.queries.workflow_drafts import read_draft
 from db.repositories.inbound_webhooks import WebhookEndpointRepository
 
@@ -92,22 +100,20 @@ async def create_url(work: Work, workflow_id: UUID, form: WebhookEndpointForm) -
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
     endpoints = WebhookEndpointRepository(session=work.session)
-    row = (await endpoints.of_workflow(workflow_id)).get(form.trigger)
+    endpoint = (await endpoints.of_workflow(workflow_id)).get(form.trigger)
     token = secret = ""
-    if form.part == "address" or row is None:
+    if form.part == "address" or endpoint is None:
         token = new_secret(PREFIX)
-        token_columns = digest(token), token[:HINT]
-        if row is None:
-            webhook_id = await endpoints.make(workflow_id, form.trigger, *token_columns, work.now)
-        else:
-            webhook_id = row.id
-            await endpoints.readdress(webhook_id, *token_columns, work.now)
-    else:
-        webhook_id = row.id
-    if form.part == "secret" or row is None or row.signing_secret is None:
+        if endpoint is None:
+            endpoint = WebhookEndpoint(id=uuid7(), workflow_id=workflow_id, trigger_key=form.trigger)
+            work.session.add(endpoint)
+        # The old URL stops working; the recorded deliveries stay.
+        endpoint.token_hash, endpoint.token_prefix = digest(token), token[:HINT]
+        endpoint.created_at = work.now
+    if form.part == "secret" or endpoint.signing_secret is None:
         key = secrets.token_bytes(32)
         secret = secret_text(key)
-        await endpoints.keep_secret(webhook_id, seal(work.runtime.settings.data_dir, key, webhook_id.bytes))
+        endpoint.signing_secret = seal(work.runtime.settings.data_dir, key, endpoint.id.bytes)
     work.audit(
         f"webhook.{form.part}_created",
         "workflow",
@@ -121,8 +127,7 @@ async def create_url(work: Work, workflow_id: UUID, form: WebhookEndpointForm) -
 async def receive(work: Work, webhook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
     """Accepts a delivery once; returns its event, which the matcher then handles. Raises `NotFound`,
     `Conflict` (no live trigger), `Invalid` (no such contact), `BadSignature`."""
-    endpoints = WebhookEndpointRepository(session=work.session)
-    endpoint = await endpoints.opened(webhook_id)
+    endpoint = await read_endpoint(work.session, webhook_id)
     if endpoint is None:
         raise NotFound("address", "There is no such URL.")
     trigger = _live_trigger(endpoint)
@@ -132,25 +137,23 @@ async def receive(work: Work, webhook_id: UUID, delivery: Delivery) -> DeliveryR
     sender_id = delivery_id(delivery.headers)
     if trigger.signed:
         sender_id = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the signed one
-    if sender_id and (earlier := await _earlier_receipt(work, endpoints, webhook_id, sender_id)) is not None:
+    if sender_id and (earlier := await _earlier_receipt(work, webhook_id, sender_id)) is not None:
         return earlier
     contact = await _contact(work, trigger, body)
     data = {"trigger": f"{endpoint.workflow_id}:{endpoint.trigger_key}", "body": body}
     event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
-    if sender_id and not await endpoints.take(
-        webhook_id, sender_id, event_id, work.now, work.now - REMEMBERED
+    if sender_id and not await record_delivery(
+        work.session, webhook_id, sender_id, event_id, work.now, work.now - REMEMBERED
     ):
         # Another request has just accepted the same delivery, so nothing of this one is stored.
         await work.session.rollback()
-        return await _earlier_receipt(work, endpoints, webhook_id, sender_id) or DeliveryReceipt(
-            event_id, repeated=True
-        )
-    await endpoints.used(webhook_id, work.now)
+        return await _earlier_receipt(work, webhook_id, sender_id) or DeliveryReceipt(event_id, repeated=True)
+    await touch_endpoint(work.session, webhook_id, work.now)
     await work.commit()
     return DeliveryReceipt(event_id)
 
 
-def _live_trigger(endpoint: Any) -> InboundWebhook:
+def _live_trigger(endpoint: OpenEndpoint) -> InboundWebhook:
     version = load_version(endpoint.document) if endpoint.document is not None else None
     triggers = version.triggers if version is not None and endpoint.status in ("active", "paused") else []
     for trigger in triggers:
@@ -161,7 +164,7 @@ def _live_trigger(endpoint: Any) -> InboundWebhook:
     raise Conflict(WAITING)
 
 
-def _signing_key(work: Work, endpoint: Any) -> bytes:
+def _signing_key(work: Work, endpoint: OpenEndpoint) -> bytes:
     if endpoint.signing_secret is None:
         raise BadSignature("This URL has no signing secret yet. Create one where the trigger is set up.")
     try:
@@ -170,9 +173,9 @@ def _signing_key(work: Work, endpoint: Any) -> bytes:
         raise BadSignature("The signing secret can no longer be read. Create a new one.") from None
 
 
-def _read(body: bytes) -> Any:
+def _read(body: bytes) -> Json:
     try:
-        decoded = msgspec.json.decode(body)
+        decoded: Json = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid({"": f"The body isn't valid JSON: {error}"}) from None
     if too_deep(decoded):
@@ -182,14 +185,12 @@ def _read(body: bytes) -> Any:
     return decoded
 
 
-async def _earlier_receipt(
-    work: Work, endpoints: WebhookEndpointRepository, webhook_id: UUID, sender_id: str
-) -> DeliveryReceipt | None:
-    event_id = await endpoints.recorded_event(webhook_id, sender_id, since=work.now - REMEMBERED)
+async def _earlier_receipt(work: Work, webhook_id: UUID, sender_id: str) -> DeliveryReceipt | None:
+    event_id = await find_recorded_event(work.session, webhook_id, sender_id, work.now - REMEMBERED)
     return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 
 
-async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
+async def _contact(work: Work, trigger: InboundWebhook, body: Json) -> UUID:
     """The contact that the body identifies; creates it if the trigger says so. Raises `Invalid`."""
     value = at_path(body, trigger.contact_path)
     identifier = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
@@ -204,7 +205,7 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
         raise Invalid({"contact": f"There is no valid email address at {path}."})
     contact = await work.contacts.holder_of("email", email)
     if contact is not None:
-        return UUID(str(contact.id))
+        return contact.id
     if not trigger.create:
         raise Invalid({"contact": f"No contact has the email address at {path}."})
     return await _create_contact(work, email)
@@ -215,9 +216,9 @@ async def _contact_with_id(work: Work, identifier: str) -> UUID | None:
     with contextlib.suppress(ValueError):
         row = await work.contacts.get_one_or_none(Contact.id == UUID(identifier))
         if row is not None and row.deleted_at is None:
-            return UUID(str(row.id))
+            return row.id
     contact = await work.contacts.holder_of("external_id", identifier) if identifier else None
-    return None if contact is None else UUID(str(contact.id))
+    return None if contact is None else contact.id
 
 
 async def _create_contact(work: Work, email: str) -> UUID:
@@ -230,7 +231,7 @@ async def _create_contact(work: Work, email: str) -> UUID:
         existing = await work.contacts.holder_of("email", email)
         if existing is None:
             raise
-        return UUID(str(existing.id))
+        return existing.id
     work.audit("contact.created", "contact", contact_id, {"email": (None, email)})
     work.emit(CONTACT_CREATED, contact_id, source="api")
     return contact_id
