@@ -54,7 +54,9 @@ from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.auth_lookup import AuthLookup
 from db.connection import open_engine, ping, refuse_strong_role
+from db.queries.approvals import count_open_approvals
 from db.queries.inbound_deliveries import find_webhook_by_token
+from db.queries.notifications import count_unread_notifications
 
 log = structlog.get_logger(__name__)
 
@@ -146,8 +148,8 @@ async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
     each."""
     may_manage = work.may(Permission.MANAGE_ENROLLMENTS)
     return {
-        "approvals": await work.approvals.waiting(me.user_id, manages=may_manage),
-        "notifications": await work.notifications.unread(me.user_id),
+        "approvals": await count_open_approvals(work.session, me.user_id, manages=may_manage),
+        "notifications": await count_unread_notifications(work.session, me.user_id),
     }
 
 

@@ -22,11 +22,12 @@ def may_answer(work: Work, users: Sequence[str]) -> bool:
 async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     """Records the answer and makes the enrollment due. Raises `NotFound`, `Forbidden`, `Invalid` for
     "option", `Conflict` when the question is no longer open."""
-    approval_row = await work.approvals.row(approval_id)
-    if approval_row is None:
+    unlocked = await work.approvals.get_one_or_none(id=approval_id)
+    if unlocked is None:
         raise NotFound("approval")
-    row = await work.enrollments.locked(approval_row.enrollment_id)
-    approval = await work.approvals.locked(approval_id)
+    row = await work.enrollments.locked(unlocked.enrollment_id)
+    # The enrollment is locked first, as the engine does.
+    approval = await work.approvals.get_one_or_none(id=approval_id, with_for_update=True)
     if row is None or approval is None:
         raise NotFound("approval")
     if not may_answer(work, approval.users):

@@ -31,6 +31,7 @@ from app.web.actions import Action, action, actions
 from app.web.paging import neighbor_links
 from app.work import Work
 from db.models import Effect, Workflow
+from db.queries.approvals import open_approval_of_visit
 from db.queries.contact_pages import MOST_COUNTED
 from db.queries.enrollment_pages import (
     ListedEnrollment,
@@ -178,7 +179,9 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     by_seq = {effect.seq: effect for effect in effects}
     own = versions[row.workflow_id, row.version]
     steps = [FilterOption(key, title) for key, title in own.items() if "." not in key]
-    approval = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
+    approval = (
+        await open_approval_of_visit(work.session, row.id, row.seq) if row.wait_reason == "approval" else None
+    )
     return EnrollmentPage(
         **msgspec.structs.asdict(line_of(work, row, names)),
         contact_email=row.email,
@@ -207,7 +210,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
             for move in moves
         ],
         actions=[
-            *actions(answering(work, approval) if approval else None),
+            *actions(answering(work, approval.approval) if approval else None),
             *enrollment_actions(work, row, effects, steps),
         ],
     )

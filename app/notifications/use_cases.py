@@ -4,6 +4,7 @@ from uuid import UUID
 
 from app.errors import NotFound
 from app.work import Work
+from db.queries.notifications import mark_all_notifications_read, mark_notification_read
 
 
 def me(work: Work) -> UUID:
@@ -13,10 +14,14 @@ def me(work: Work) -> UUID:
     return work.principal.user_id
 
 
-async def mark_read(work: Work, notification_id: UUID | None = None) -> int:
-    """Marks one of the caller's notifications, or all, as read; returns how many. Raises `NotFound`."""
-    count = await work.notifications.read(me(work), work.now, notification_id)
-    if notification_id is not None and not count:
+async def mark_read(work: Work, notification_id: UUID) -> None:
+    """Marks one of the caller's notifications as read. Raises `NotFound`."""
+    if not await mark_notification_read(work.session, me(work), notification_id, work.now):
         raise NotFound("notification")
     await work.commit()
-    return count
+
+
+async def mark_all_read(work: Work) -> None:
+    """Marks all of the caller's notifications as read."""
+    await mark_all_notifications_read(work.session, me(work), work.now)
+    await work.commit()

@@ -1,0 +1,80 @@
+"""Approvals of the session's account with what names their workflow and contact, and how many are open."""
+
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Approval, Contact, Workflow
+from db.queries.statements import fetch_scalar
+
+MOST = 100
+MOST_CLOSED = 20
+
+
+class NamedApproval(msgspec.Struct, frozen=True):
+    """An approval with its workflow's name and its contact's names; `contact_deleted_at` is null for a live
+    contact."""
+
+    approval: Approval
+    workflow_name: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    contact_deleted_at: datetime | None
+
+
+_Approvals: TypeAlias = Select[Approval, str, str | None, str | None, str | None, datetime | None]
+_IS_OWN = Approval.account_id == func.current_account()
+_IS_OPEN = Approval.status == "open"
+_APPROVALS: _Approvals = (
+    select(Approval, Workflow.name, Contact.first_name, Contact.last_name, Contact.email, Contact.deleted_at)
+    .join(Workflow, and_(Workflow.account_id == Approval.account_id, Workflow.id == Approval.workflow_id))
+    .join(Contact, and_(Contact.account_id == Approval.account_id, Contact.id == Approval.contact_id))
+    .where(_IS_OWN)
+    .execution_options(populate_existing=True)
+)
+
+
+def _may_be_answered_by(user_id: UUID | None, *, manages: bool) -> ColumnElement[bool]:
+    """Approvals that name this member and, if they may operate workflows, those without names."""
+    named = Approval.users.contains([str(user_id)])
+    return or_(named, func.jsonb_array_length(Approval.users) == 0) if manages else named
+
+
+async def open_approvals(
+    session: AsyncSession, user_id: UUID | None, *, manages: bool
+) -> list[NamedApproval]:
+    """Open questions that this member may answer, the most urgent first, at most 100."""
+    query = _APPROVALS.where(_IS_OPEN, _may_be_answered_by(user_id, manages=manages))
+    return await _fetch(session, query.order_by(Approval.due_at, Approval.id).limit(MOST))
+
+
+async def closed_approvals(session: AsyncSession) -> list[NamedApproval]:
+    """The latest answered or expired approvals."""
+    closed_at = func.coalesce(Approval.answered_at, Approval.due_at)
+    query = _APPROVALS.where(Approval.status.in_(("answered", "expired")))
+    return await _fetch(session, query.order_by(closed_at.desc(), Approval.id.desc()).limit(MOST_CLOSED))
+
+
+async def open_approval_of_visit(
+    session: AsyncSession, enrollment_id: UUID, seq: int
+) -> NamedApproval | None:
+    """The open question of a visit; None when there is none."""
+    of_visit = (Approval.enrollment_id == enrollment_id, Approval.seq == seq)
+    approvals = await _fetch(session, _APPROVALS.where(_IS_OPEN, *of_visit).limit(1))
+    return approvals[0] if approvals else None
+
+
+async def count_open_approvals(session: AsyncSession, user_id: UUID | None, *, manages: bool) -> int:
+    """How many open questions this member may answer, counted up to 100."""
+    may_answer = _may_be_answered_by(user_id, manages=manages)
+    some = select(Approval.id).where(_IS_OWN, _IS_OPEN, may_answer).limit(MOST).subquery()
+    return await fetch_scalar(session, int, select(func.count()).select_from(some)) or 0
+
+
+async def _fetch(session: AsyncSession, query: _Approvals) -> list[NamedApproval]:
+    return [NamedApproval(*row) for row in await session.execute(query)]
