@@ -4,21 +4,23 @@ from collections import Counter
 
 from scripts._lib.dev.account_conditions import account_conditions, conditions_of
 
-LIMIT = 147
+LIMIT = 20
 # How many conditions a file has, and why.
 BY_HAND = {
+    "db/filters.py": (3, "a filter compares the rows of a contact with the contact, by the whole key"),
+    "db/seeds/histories.py": (1, "the demo sets a column of each contact by a statement, without loading it"),
+    "db/seeds/notes_tasks.py": (1, "the demo reads the ids of its members alone"),
     "db/tenancy.py": (1, "here every repository gets it"),
 }
 
 
 def test_few_account_conditions_are_written_by_hand() -> None:
-    places = account_conditions()
-    assert len(places) <= LIMIT, places
+    assert sum(count for count, _ in BY_HAND.values()) <= LIMIT
 
 
 def test_conditions_by_hand_have_a_reason() -> None:
     counts = Counter(place.path for place in account_conditions())
-    assert {path: count for path, (count, _) in BY_HAND.items()} == {path: counts[path] for path in BY_HAND}
+    assert counts == {path: count for path, (count, _) in BY_HAND.items()}, account_conditions()
 
 
 def test_every_form_of_a_condition_is_found() -> None:
