@@ -15,12 +15,12 @@ from db.queries.name_lookup import read_member_names
 async def approval_list(work: Work) -> ApprovalList:
     """The open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
-    asked = await open_approvals(work.session, me.user_id if me else None, manages=work.may(MANAGE))
+    waiting = await open_approvals(work.session, me.user_id if me else None, manages=work.may(MANAGE))
     names = await read_member_names(work.session)
     return ApprovalList(
-        [line_of(named, names) for named in asked],
+        [line_of(named, names) for named in waiting],
         [line_of(named, names) for named in await closed_approvals(work.session)],
-        actions(*(answering(work, named.approval) for named in asked)),
+        actions(*(answering(work, named.approval) for named in waiting)),
     )
 
 
