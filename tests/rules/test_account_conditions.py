@@ -8,8 +8,6 @@ LIMIT = 20
 # How many conditions a file has, and why.
 BY_HAND = {
     "db/filters.py": (3, "a filter compares the rows of a contact with the contact, by the whole key"),
-    "db/seeds/histories.py": (1, "the demo sets a column of each contact by a statement, without loading it"),
-    "db/seeds/notes_tasks.py": (1, "the demo reads the ids of its members alone"),
     "db/tenancy.py": (1, "here every repository gets it"),
 }
 
