@@ -16,12 +16,11 @@ from db.queries.batch_statements import BatchStatement, write_batch
 from db.queries.statements import execute
 
 _WRITABLE_FIELDS = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
-# Consents that a step may change too; _UPDATE_CONTACTS has an expression of its own for each.
+# Consents that a step may change too; _WRITE_CONTACT_VALUES has an expression of its own for each.
 _CONSENT_FIELDS = ("email_consent", "sms_consent")
 CONTACT_COLUMNS = (*TEXT_FIELDS, "owner", *_CONSENT_FIELDS, "created_at", "updated_at")
-UPDATED_FIELDS = frozenset(
-    {*_WRITABLE_FIELDS, *_CONSENT_FIELDS, "owner"}
-)  # all that `update_contacts` writes
+# All that `update_contacts` writes.
+UPDATED_FIELDS = frozenset({*_WRITABLE_FIELDS, *_CONSENT_FIELDS, "owner"})
 _COLUMN = {"owner": "cast(owner_id as text) as owner"}
 
 
@@ -75,7 +74,7 @@ _CONSENT = ", ".join(
 _OWNER = """owner_id = case when u.built_in ? 'owner' then
        (select m.user_id from memberships m where m.account_id = current_account()
            and m.user_id = cast(u.built_in ->> 'owner' as uuid)) else c.owner_id end"""
-_UPDATE_CONTACTS = BatchStatement(
+_WRITE_CONTACT_VALUES = BatchStatement(
     ContactUpdate,
     f"""
 update contacts c
@@ -108,7 +107,7 @@ delete from contact_tags t
  where t.account_id = current_account() and t.contact_id = v.contact_id and t.tag_id = v.tag_id
 """,
 )
-_DELETE_CONTACTS = text("""
+_MARK_CONTACTS_DELETED = text("""
 update contacts set deleted_at = cast(:now as timestamptz), updated_at = cast(:now as timestamptz),
        rev = rev + 1
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null
@@ -146,7 +145,7 @@ async def read_contact_tags(session: AsyncSession, ids: Sequence[UUID]) -> dict[
 
 async def update_contacts(session: AsyncSession, rows: Sequence[ContactUpdate], now: datetime) -> None:
     """Stores new values, and counts a revision of each contact."""
-    await write_batch(session, _UPDATE_CONTACTS, rows, now=now)
+    await write_batch(session, _WRITE_CONTACT_VALUES, rows, now=now)
 
 
 async def add_contact_tags(session: AsyncSession, rows: Sequence[TagOfContact]) -> None:
@@ -168,4 +167,4 @@ async def read_tag_names(session: AsyncSession, tags: Sequence[UUID]) -> dict[UU
 async def delete_contacts(session: AsyncSession, ids: Sequence[UUID], now: datetime) -> None:
     """Deletes contacts; they can be restored for 30 days."""
     if ids:
-        await execute(session, _DELETE_CONTACTS, ids=sorted(ids), now=now)
+        await execute(session, _MARK_CONTACTS_DELETED, ids=sorted(ids), now=now)
