@@ -67,10 +67,6 @@ class ChangeSet:
         self.ended: list[tuple[EnrolledRow, Decision]] = []
         self.side_records = SideRecords()
 
-    @property
-    def steps(self) -> int:
-        return len(self.executions)
-
     def advance(self, row: ActingEnrollment, decision: Decision, program: Program | None) -> None:
         """Adds one claimed enrollment and the decision on it."""
         if decision.moved and decision.changes and program is not None:
