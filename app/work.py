@@ -21,7 +21,6 @@ from app.ports import TurnName
 from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
-from db.queries.name_lookup import NameLookup
 from db.repositories.accounts import AccountRepository
 from db.repositories.approvals import ApprovalRepository
 from db.repositories.audit_log import AuditRepository
@@ -220,10 +219,6 @@ class Work:
     @cached_property
     def audit_log(self) -> AuditRepository:
         return AuditRepository(self.session)
-
-    @cached_property
-    def naming(self) -> NameLookup:
-        return NameLookup(self.session)
 
     @cached_property
     def contacts(self) -> ContactRepository:

@@ -1,7 +1,6 @@
 """Creates an account with its first owner, for the command line, because a new account has no member who
 could sign in."""
 
-from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from app.credentials import hash_password, password_problem
@@ -10,7 +9,8 @@ from app.runtime import open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
 from db.ids import uuid7
-from db.models import Account, Membership, User
+from db.models import Account, Membership
+from db.queries.members import insert_user
 
 
 async def create_account(settings: Settings, name: str, email: str, owner_name: str, password: str) -> str:
@@ -44,9 +44,7 @@ async def add_account(work: Work, name: str, members: list[tuple[str, str, str, 
     await work.session.flush()
     for email, member_name, password_hash, role in members:
         user_id = uuid7()
-        # No RETURNING: row-level security hides a user who is not a member yet.
-        row = {"id": user_id, "email": email, "name": member_name, "password_hash": password_hash}
-        await work.session.execute(insert(User).values(**row))
+        await insert_user(work.session, user_id, email, member_name, password_hash)
         work.session.add(Membership(account_id=work.account_id, user_id=user_id, role=role))
         work.audit("member.added", "member", user_id, {"role": (None, role)})
     work.audit("account.created", "account", work.account_id, {"name": (None, name)})

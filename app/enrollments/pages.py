@@ -41,7 +41,7 @@ from db.queries.enrollment_pages import (
     find_decision,
     find_enrollment,
 )
-from db.queries.name_lookup import read_member_names
+from db.queries.name_lookup import read_member_names, read_names
 from db.queries.workflow_pages import list_workflow_names
 
 MANAGE = Permission.MANAGE_ENROLLMENTS
@@ -64,7 +64,7 @@ async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     """The step titles of each version, with today's names of fields, tags and workflows."""
     if not versions:
         return {}
-    fields, names = await work.fields.catalog(), await work.naming.all()
+    fields, names = await work.fields.catalog(), await read_names(work.session)
     titles: dict[tuple[UUID, int], Mapping[str, str]] = {}
     for workflow_id, number in sorted(versions):
         version = await work.versions.load(workflow_id, number)

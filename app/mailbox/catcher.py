@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.email_addresses import normalize_email
@@ -23,7 +22,7 @@ from app.web.logs import configure, hide_settings
 from app.work import SYSTEM, open_work
 from db.auth_lookup import AuthLookup
 from db.ids import uuid7
-from db.models import Account, MailboxMessage
+from db.models import MailboxMessage
 
 ACCOUNT_HEADER = "X-Switchyard-Account"
 ACCEPTED = "250 Message accepted for delivery"
@@ -58,8 +57,7 @@ class MailCatcher:
         if account_id is None:
             return 0
         async with open_work(self.runtime, account_id, SYSTEM) as work:
-            account = await work.session.scalar(select(Account.id).where(Account.id == account_id))
-            if account is None:
+            if not await work.accounts.exists():
                 return 0
             work.session.add(row_of(message, sender, recipient, account_id))
             await work.commit()

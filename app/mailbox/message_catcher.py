@@ -10,13 +10,12 @@ import msgspec
 import structlog
 import uvicorn
 from msgspec import Meta
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
-from db.models import Account, MailboxMessage
+from db.models import MailboxMessage
 
 MOST_BYTES = 100_000
 SENDER = "Switchyard"
@@ -115,7 +114,7 @@ class MessageCatcher:
         )
         stored_headers = {name: value for name, value in headers.items() if name != "authorization"}
         async with open_work(self.runtime, account_id, SYSTEM) as work:
-            if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is None:
+            if not await work.accounts.exists():
                 return False
             work.session.add(
                 MailboxMessage(

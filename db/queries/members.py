@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Membership, Session, User
@@ -95,3 +95,12 @@ async def set_password_hash(session: AsyncSession, user_id: UUID, password_hash:
     """Replaces a user's password."""
     changed = update(User).where(User.id == user_id).values(password_hash=password_hash, updated_at=now)
     await execute(session, changed)
+
+
+async def insert_user(
+    session: AsyncSession, user_id: UUID, email: str, name: str, password_hash: str
+) -> None:
+    """A new user. Nothing is returned, as the model would: row-level security hides a user who is not a
+    member yet."""
+    user = {"id": user_id, "email": email, "name": name, "password_hash": password_hash}
+    await execute(session, insert(User).values(user))

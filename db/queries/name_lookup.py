@@ -1,12 +1,14 @@
 """Names of everything that filters and steps can refer to, read with one statement."""
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.name_lookup import Names
+from db.queries.statements import fetch_all
 from db.queries.step_contexts import read_account_members
 
-LIST_NAMES = text("""
+_LIST_NAMES = text("""
 select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
 union all
 select 'segments', cast(id as text), name from segments where account_id = current_account()
@@ -20,23 +22,26 @@ select 'users', cast(u.id as text), u.name from users u
 """)
 
 
-class NameLookup:
-    """The names of the account's tags, segments, members and workflows that are not archived."""
+class Name(msgspec.Struct, frozen=True):
+    """The name of one thing; `kind` is a field of `Names`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
+    kind: str
+    id: str
+    name: str
 
-    async def all(self) -> Names:
-        """Names by id, sorted by name."""
-        names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
-        for kind, key, name in (await self.session.execute(LIST_NAMES)).all():
-            names_by_kind[kind][key] = name
-        return Names(
-            names_by_kind["tags"],
-            names_by_kind["segments"],
-            names_by_kind["workflows"],
-            names_by_kind["users"],
-        )
+
+async def read_names(session: AsyncSession) -> Names:
+    """The names of the account's tags, segments, members and workflows that are not archived: by id, sorted
+    by name."""
+    names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
+    for row in await fetch_all(session, Name, _LIST_NAMES):
+        names_by_kind[row.kind][row.id] = row.name
+    return Names(
+        names_by_kind["tags"],
+        names_by_kind["segments"],
+        names_by_kind["workflows"],
+        names_by_kind["users"],
+    )
 
 
 async def read_member_names(session: AsyncSession) -> dict[str, str]:

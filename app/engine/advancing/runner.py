@@ -36,6 +36,7 @@ from db.queries.enrollment_batches import (
     park_enrollment,
 )
 from db.queries.inflight_batches import BatchKind, delete_marks
+from db.queries.name_lookup import read_names
 from db.queries.step_side_effects import ClosedApproval, close_approvals
 
 log = structlog.get_logger(__name__)
@@ -104,7 +105,7 @@ class AdvanceTask:
         if not isinstance(program, Program) or not program.nodes:
             return row.step_key, "", row.step_key or ""
         node = program.nodes[program.by_key.get(row.step_key or "", program.start)]
-        names = await self.work.naming.all()
+        names = await read_names(self.work.session)
         titles = step_titles(program.version, account.cached.fields, names)
         return node.key, node.kind, titles.get(node.key, node.key)
 

@@ -16,6 +16,7 @@ from app.tags.use_cases import ensured_tag
 from app.work import Work
 from app.workflows.schemas import inputs
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
+from db.queries.name_lookup import read_names
 
 Tags = Mapping[str, str]
 Values = list[bool | int | float | str]
@@ -39,7 +40,7 @@ def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
 
 async def read_builder_names(work: Work) -> BuilderNames:
     """The fields and names that filters and steps may refer to today."""
-    return BuilderNames(await work.fields.catalog(), await work.naming.all())
+    return BuilderNames(await work.fields.catalog(), await read_names(work.session))
 
 
 class Reader:
