@@ -153,7 +153,6 @@ select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, 
   from circuit_breakers b
   join workflows w on w.account_id = b.account_id and w.id = b.workflow_id
  where b.account_id = current_account() and b.state <> 'closed'
-   and (cast(:workflow as uuid) is null or b.workflow_id = cast(:workflow as uuid))
  order by b.opened_at, b.workflow_id, b.step_key, b.error_class limit 50
 """)
 
@@ -337,6 +336,6 @@ async def reopen_changed_steps(
     await execute(session, _REOPEN_CHANGED_STEPS, workflow=workflow_id, steps=steps, now=now)
 
 
-async def list_open_breakers(session: AsyncSession, workflow_id: UUID | None = None) -> list[OpenBreaker]:
-    """The first 50 breakers that are not closed, of one workflow or of all."""
-    return await fetch_all(session, OpenBreaker, _LIST_OPEN_BREAKERS, workflow=workflow_id)
+async def list_open_breakers(session: AsyncSession) -> list[OpenBreaker]:
+    """Up to 50 breakers that are not closed, the longest open first."""
+    return await fetch_all(session, OpenBreaker, _LIST_OPEN_BREAKERS)

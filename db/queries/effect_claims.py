@@ -8,6 +8,7 @@ its next attempt). Every later write of a claim names its fence: a worker that l
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -146,10 +147,10 @@ update effects f
 # Whether this worker still holds the effect; `before`: whether its enrollment failed at this step with the
 # same error class before.
 _LOCK_CLAIMED_EFFECT = text("""
-select f.id, exists (select from effects p
-                      where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id
-                        and p.seq < f.seq and p.step_key = f.step_key and p.status = 'failed_permanent'
-                        and p.error_class = cast(:error_class as text)) as before
+select exists (select from effects p
+                where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id
+                  and p.seq < f.seq and p.step_key = f.step_key and p.status = 'failed_permanent'
+                  and p.error_class = cast(:error_class as text)) as before
   from effects f
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    for update of f
@@ -209,14 +210,13 @@ class CallStart(msgspec.Struct, frozen=True):
     """What became of an effect right before its call: `claimed` is begun, `pending` has to wait, `cancelled`
     is refused."""
 
-    status: str
+    status: Literal["claimed", "pending", "cancelled"]
     attempts: int
 
 
 class HeldEffect(msgspec.Struct, frozen=True):
     """A claim that still holds; `before`: its enrollment failed at this step with the same error class."""
 
-    id: UUID
     before: bool
 
 

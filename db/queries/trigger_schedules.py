@@ -50,7 +50,6 @@ class StoredSchedule(msgspec.Struct, frozen=True):
 
     trigger_key: str
     version: int
-    next_at: datetime
     last_at: datetime | None
     document: JsonObject
 
@@ -101,7 +100,7 @@ update trigger_schedules set next_at = cast(:next_at as timestamptz)
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
 _LOCK_SCHEDULES_OF_WORKFLOW = text("""
-select c.trigger_key, c.version, c.next_at, c.last_at, v.document from trigger_schedules c
+select c.trigger_key, c.version, c.last_at, v.document from trigger_schedules c
   join workflow_versions v
     on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
  where c.account_id = current_account() and c.workflow_id = :workflow order by 1 for update of c
