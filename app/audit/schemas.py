@@ -35,7 +35,8 @@ class FieldChange(msgspec.Struct):
     """The change of one field."""
 
     field: str
-    before: Any  # Any: JSON, whose recursive type OpenAPI cannot describe; so is `after`
+    # Any: JSON, whose recursive type OpenAPI cannot describe.
+    before: Any
     after: Any
 
 

@@ -1,6 +1,5 @@
 """Routes of segments."""
 
-from typing import Any
 from uuid import UUID
 
 from litestar import Controller, get, post
@@ -17,6 +16,7 @@ from app.segments.schemas import (
     SegmentPage,
 )
 from app.segments.use_cases import change_segment, create_segment, delete_segment
+from app.web.forms import Form
 from app.web.guards import may
 from app.web.request import Request
 from app.web.responses import Saved
@@ -43,7 +43,7 @@ class SegmentController(Controller):
         match: FromQuery[str] = "all",
     ) -> SegmentFormPage:
         """The form that saves a filter: `f` and `match` as in the URL of the contact list."""
-        refused: Any = request.scope["state"].get("form")
+        refused: Form | None = request.scope["state"].get("form")
         if refused is not None and refused.values:
             typed = refused.values.get("f") or []
             f = typed if isinstance(typed, list) else [typed]
