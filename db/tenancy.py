@@ -85,7 +85,8 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
     `get((import_id, line))`. What differs from the parent:
 
     - A read shows what is in the database now, also for a row that the session has loaded before.
-    - Nothing is read again after a write; database defaults come with the insert.
+    - Nothing is read again after a write; database defaults come with the insert. To change a loaded row, set
+      its attributes: `update` would read it again.
     - Rows for `update_many` and `upsert_many` name their account. Neither writes ON CONFLICT, whose key may
       be without the account.
     - `delete_many` takes no keys of several columns, because its DELETE has only the keys.
