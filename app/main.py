@@ -24,7 +24,7 @@ from app.enrollments.controllers import (
 )
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
-from app.health.worker_health import worker_health_probe
+from app.health.worker_health import turn_counts_probe, worker_health_probe
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
 from app.inbound_webhooks.controllers import DeliveryController, WebhookEndpointController
@@ -117,6 +117,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         state={
             "runtime": runtime,
             "pulse": worker_health_probe(runtime),
+            "turn_counts": turn_counts_probe(runtime),
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,

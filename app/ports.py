@@ -107,6 +107,13 @@ class MessageProvider(Protocol):
 TurnName: TypeAlias = Literal["match", "advance", "send", "schedules", "jobs"]
 
 
+class QueueDepth(msgspec.Struct, frozen=True):
+    """How many turns of a task wait in Redis and how many run, of all accounts."""
+
+    queued: int
+    running: int
+
+
 class Enqueue(Protocol):
     """Enqueues turns of an account. It never raises: without the job, a sweep finds the work."""
 
@@ -115,5 +122,8 @@ class Enqueue(Protocol):
 
     async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> bool:
         """Enqueues one turn by its number; False when Redis did not answer."""
+
+    async def depths(self) -> dict[TurnName, QueueDepth] | None:
+        """What waits and runs, by task; None when Redis did not answer."""
 
     async def close(self) -> None: ...

@@ -79,7 +79,7 @@ class SaqWorkers:
         await asyncio.gather(*(self._listen(worker) for worker in self.workers))
 
     def stop(self) -> None:
-        """Takes no more jobs. Whoever waits no longer for those under way cancels `listen`."""
+        """Takes no more jobs, and cancels those under way."""
         self.stopping = True
         for worker in self.workers:
             worker.event.set()

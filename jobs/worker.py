@@ -118,12 +118,14 @@ class WorkerProcess:
         """Writes the heartbeat of this worker to the workers table, and the one of the restore guard."""
         while not self.stop.is_set():
             with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
-                await self._record_heartbeat()
+                await self.record_heartbeat()
                 if self.guard.checked:
                     await self.guard.heartbeat()
             await _rest(self.stop, self.runtime.settings.gone_seconds / 3)
 
-    async def _record_heartbeat(self, *, last: bool = False) -> None:
+    async def record_heartbeat(self, *, last: bool = False) -> None:
+        """Writes that this worker lives, or with `last` that it ends, and the turns since the last
+        heartbeat."""
         turns: dict[tuple[str, str], int] = {
             (name, via): count for name, kind in self.turns.items() for via, count in kind.counts.items()
         }
@@ -148,7 +150,6 @@ class WorkerProcess:
         log.info("worker.started", id=str(self.id), pid=os.getpid(), executor=self.runtime.settings.executor)
         await self.stop.wait()
         self.woken.set()
-        self.saq.stop()
         busy = any(turns.running for turns in self.turns.values())
         for turns in self.turns.values():
             turns.stopping = True
@@ -157,11 +158,12 @@ class WorkerProcess:
             await asyncio.wait_for(idle, GRACE_SECONDS)
         if busy:
             await asyncio.sleep(FINISH_SECONDS)
+        self.saq.stop()  # not before: it cancels the jobs under way
         for task in running:  # Redis may be away, and a job that is enqueued would try for a while
             task.cancel()
         await asyncio.wait(running, timeout=3)
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
-            await self._record_heartbeat(last=True)
+            await self.record_heartbeat(last=True)
         log.info("worker.stopped", id=str(self.id))
 
 

@@ -13,10 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app.credentials import digest
 from app.errors import Forbidden
 from app.health.schemas import Live, Ready, Workers
-from app.health.worker_health import WorkerHealth
+from app.health.worker_health import CountedTurns, WorkerHealth
 from app.permissions import Permission
 from app.web.content_negotiation import header
-from app.web.metrics import ENGINE_HELD, HEARTBEAT_AGE, REDIS_UP, WORKERS_ALIVE
+from app.web.metrics import ENGINE_HELD, HEARTBEAT_AGE, REDIS_UP, TURNS, WORKERS_ALIVE
 from app.web.request import Request
 from app.web.tokens import BadToken
 
@@ -81,6 +81,17 @@ async def read_worker_health(request: Request) -> WorkerHealth | None:
     return health
 
 
+async def read_turn_counts(request: Request) -> None:
+    """Sets the metric of turns; absent if the database does not answer in time."""
+    TURNS.turns = []
+    try:
+        counts: list[CountedTurns] = await asyncio.wait_for(request.app.state.turn_counts(), PATIENCE_SECONDS)
+    except Exception as error:  # noqa: BLE001 -- after any error the counts are unknown
+        log.debug("turns.unreadable", error=repr(error))
+    else:
+        TURNS.turns = [(row.task, row.via, row.turns) for row in counts]
+
+
 async def responds(probe: Probe) -> bool:
     """Whether a probe answers in time."""
     try:
@@ -97,6 +108,7 @@ async def metrics(request: Request) -> Response[bytes]:
     bearer token."""
     await _admit(request)
     await read_worker_health(request)
+    await read_turn_counts(request)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -4,15 +4,17 @@ import asyncio
 import time
 from contextlib import suppress
 from enum import Enum, auto
+from typing import get_args
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from saq.queue.redis import RedisQueue
 
-from app.ports import TurnName
+from app.ports import QueueDepth, TurnName
 from jobs.settings import (
     TIMEOUT_BEYOND_LEASE,
     TURN_RETRIES,
@@ -50,7 +52,9 @@ class JobNotifier:
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self.queues = {task.name: RedisQueue(redis, name=queue_name(task.name)) for task in TURN_TASKS}
+        self.queues: dict[TurnName, RedisQueue] = {
+            name: RedisQueue(redis, name=queue_name(name)) for name in get_args(TurnName)
+        }
         self.slots = {task.name: task.slots for task in TURN_TASKS}
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
@@ -68,6 +72,18 @@ class JobNotifier:
     async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> bool:
         """Enqueues one turn by its number. False when Redis did not answer."""
         return await self._enqueue(task, account_id, slot, turn) is not Enqueued.UNREACHABLE
+
+    async def depths(self) -> dict[TurnName, QueueDepth] | None:
+        """What waits and runs, by task. None when Redis did not answer."""
+        names = list(self.queues)
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                counts = await asyncio.gather(
+                    *(self.queues[name].count(kind) for name in names for kind in ("queued", "active"))
+                )
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return {name: QueueDepth(*counts[2 * i : 2 * i + 2]) for i, name in enumerate(names)}
 
     async def _enqueue(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> Enqueued:
         if time.monotonic() < self._skip_until:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.json_types import Json
-from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, UNCLEAR_PREFIX
+from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, UNCLEAR_PREFIX, TurnName
 from app.web.formatting import number, plural
 
 TITLES = {
@@ -27,6 +27,14 @@ QUEUES = {
     "import": "Imports",
     "bulk": "Bulk edits",
     "schedules": "Schedules",
+}
+# The tasks of workers, by how a contact meets them.
+TURNS: dict[TurnName, str] = {
+    "match": "Match events",
+    "advance": "Advance enrollments",
+    "send": "Send messages and webhook calls",
+    "schedules": "Fire schedules",
+    "jobs": "Run background jobs",
 }
 FAILURES = {
     "job": "Job",

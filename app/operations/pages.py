@@ -1,26 +1,28 @@
 """Builds the Jobs page from PostgreSQL: effects, enrollments and jobs, seen as queues. Redis is only asked
-whether it responds."""
+how many SAQ jobs wait and run."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from redis.exceptions import RedisError
 
 from app.engine.recovery.restore_guard import hold_status_of
 from app.errors import NotFound
 from app.health.worker_health import SILENT_SECONDS
 from app.operations.circuit_breakers import breaker_lines, trials
 from app.operations.failures import failing_now
-from app.operations.labels import queue_label, result_labels, title_of
-from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
+from app.operations.labels import TURNS, queue_label, result_labels, title_of
+from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, TurnLine, WorkerLine
 from app.permissions import Permission
+from app.ports import QueueDepth, TurnName
 from app.web.actions import action, actions
 from app.web.formatting import duration, plural
 from app.work import Work
 from db.models import Job
 from db.queries.contact_conditions import deleted_by
+from db.queries.due_accounts import find_due_tasks
 from db.queries.engine_state import read_engine_state
 from db.queries.job_queues import (
     QueueCounts,
@@ -29,6 +31,7 @@ from db.queries.job_queues import (
     count_jobs,
     count_unmatched_events,
 )
+from db.queries.turn_counts import read_turns
 from db.queries.worker_heartbeats import RunningWorker, list_workers
 
 RUN = Permission.RUN_JOBS
@@ -48,14 +51,16 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     failing, buttons = await failing_now(work)
     stopped = await breaker_lines(work)
     jobs = await work.jobs.latest(status, queue)
+    depths = await work.runtime.enqueue.depths()
     return JobList(
         tiles=tiles_of(queues, sum(worker.heartbeat_age_seconds < SILENT_SECONDS for worker in workers)),
         queues=queues,
         failing=failing,
         circuit_breakers=stopped,
+        turns=await _turns(work, depths),
         workers=workers,
         items=[_line(work, job) for job in jobs],
-        redis=await _redis_answers(work),
+        redis=depths is not None,
         held=hold_status_of(await read_engine_state(work.session)).sentence,
         at=work.now,
         status=status,
@@ -72,11 +77,19 @@ def _worker(worker: RunningWorker) -> WorkerLine:
     )  # fmt: skip
 
 
-async def _redis_answers(work: Work) -> bool:
-    try:
-        return bool(await work.runtime.redis.ping())  # type: ignore[misc]  # -- typed for both clients
-    except (RedisError, OSError, TimeoutError):
-        return False
+async def _turns(work: Work, depths: Mapping[TurnName, QueueDepth] | None) -> list[TurnLine]:
+    """The queues of SAQ beside what PostgreSQL has."""
+    connection = await work.session.connection()
+    due = await find_due_tasks(connection, work.runtime.clock.offset, work.account_id)
+    done: Counter[tuple[str, bool]] = Counter()
+    for count in await read_turns(connection):
+        done[count.task, count.via == "saq"] += count.turns
+    lines = []
+    for task, label in TURNS.items():
+        depth = depths[task] if depths else None
+        queued, running = (depth.queued, depth.running) if depth else (None, None)
+        lines.append(TurnLine(task, label, task in due, queued, running, done[task, True], done[task, False]))
+    return lines
 
 
 async def _queues(work: Work) -> list[QueueLine]:

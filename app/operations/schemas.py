@@ -77,6 +77,21 @@ class BreakerLine(msgspec.Struct):
     opened_at: datetime | None
 
 
+class TurnLine(msgspec.Struct):
+    """One task that workers do in turns. `due` says whether PostgreSQL has work of it for this account.
+    `queued` and `running` are SAQ jobs of all accounts, None when Redis doesn't respond. `done` are the turns
+    of all workers so far, by how they came: as a SAQ job, or in the process (the sweep, and
+    `EXECUTOR=inline`)."""
+
+    task: str
+    label: str
+    due: bool
+    queued: int | None
+    running: int | None
+    done_by_saq: int
+    done_in_process: int
+
+
 class WorkerLine(msgspec.Struct):
     """A worker process. `memory` in bytes, `heartbeat_age_seconds` since its last heartbeat."""
 
@@ -113,13 +128,14 @@ class JobLine(msgspec.Struct):
 
 
 class JobList(msgspec.Struct):
-    """The Jobs page. `redis` says whether Redis responds; everything else comes from PostgreSQL. `held` says
-    why the engine is held, and is empty when it is not."""
+    """The Jobs page. `redis` says whether Redis responds, and the jobs in `turns` are in Redis; everything
+    else comes from PostgreSQL. `held` says why the engine is held, and is empty when it is not."""
 
     tiles: list[Tile]
     queues: list[QueueLine]
     failing: list[Failing]
     circuit_breakers: list[BreakerLine]
+    turns: list[TurnLine]
     workers: list[WorkerLine]
     items: list[JobLine]
     redis: bool

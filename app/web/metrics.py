@@ -1,6 +1,10 @@
 """Prometheus metrics of the web server. Labels are routes and states, never accounts or contacts."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterable
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 REQUESTS = Counter(
     "switchyard_http_requests", "Answers by method, route and status.", ["method", "route", "status"]
@@ -25,3 +29,26 @@ HEARTBEAT_AGE = Gauge(
     "switchyard_worker_heartbeat_age_seconds",
     "Seconds since the last heartbeat of any worker, at this scrape.",
 )
+
+
+class TurnCollector(Collector):
+    """The turns of all workers, as PostgreSQL had them at this scrape: workers count them there, because they
+    are processes of their own. Without an answer of the database the metric is absent."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, str, int]] = []  # task, how it came, how many
+
+    def collect(self) -> Iterable[Metric]:
+        """The counter `switchyard_turns_total`."""
+        family = CounterMetricFamily(
+            "switchyard_turns",
+            "Turns that claimed something, by task and how they came (saq, sweep or inline).",
+            labels=["task", "via"],
+        )
+        for task, via, count in self.turns:
+            family.add_metric([task, via], count)
+        yield family
+
+
+TURNS = TurnCollector()
+REGISTRY.register(TURNS)

@@ -1,8 +1,8 @@
 """The Jobs page and its buttons."""
 
 import pytest
-from redis.asyncio import Redis
 
+from app.integrations.job_notifier import JobNotifier
 from tests.support.sample_account import Cast, cast_of
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
@@ -154,8 +154,8 @@ async def test_without_redis_the_page_works(world: World, monkeypatch: pytest.Mo
     cast = await cast_of(world)
     async with world.browser(cast.owner) as client:
         assert "responding. Nothing is lost" not in (await client.get("/jobs")).text
-        nowhere = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.2)
-        monkeypatch.setitem(world.runtime.__dict__, "redis", nowhere)
+        nowhere = JobNotifier("redis://127.0.0.1:1/0", 60)
+        monkeypatch.setitem(world.runtime.__dict__, "enqueue", nowhere)
         page = await client.get("/jobs")
         assert (page.status_code, "responding. Nothing is lost" in page.text) == (200, True)
         assert "It broke." in page.text
@@ -170,3 +170,23 @@ async def test_other_accounts_find_no_job(world: World) -> None:
         assert (await client.get(f"/jobs/{cast.job}")).status_code == 404
         for path in ("retry", "cancellation"):
             assert (await client.post(f"/jobs/{cast.job}/{path}")).status_code == 404
+
+
+async def test_jobs_page_shows_the_queues_of_saq_beside_what_is_due(world: World) -> None:
+    cast = await cast_of(world)
+    other = await cast_of(world)
+    runtime = world.runtime
+    async with world.script(cast.owner) as client:
+        before = {turn["task"]: turn for turn in (await client.get("/jobs")).json()["turns"]}
+        assert list(before) == ["match", "advance", "send", "schedules", "jobs"]
+        assert before["match"]["due"], "an event that nobody has matched"
+        await world.sql("update events set matched_at = now() where account_id = $1", cast.account)
+        await runtime.enqueue("match", other.account)
+        after = {turn["task"]: turn for turn in (await client.get("/jobs")).json()["turns"]}
+        assert not after["match"]["due"], "only of this account"
+        assert after["match"]["queued"] == before["match"]["queued"] + 1
+        assert after["match"]["running"] == 0
+    async with world.browser(cast.owner) as client:
+        page = (await client.get("/jobs")).text
+        assert "Advance enrollments" in page
+        assert "By SAQ" in page
