@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: int = 0
     database_pool_size: int = 10
     worker_concurrency: int = 4
-    executor: Literal["inline", "saq"] = "inline"
+    executor: Literal["inline", "saq"] = "saq"
     lease_seconds: float = 60
     watchdog_seconds: float = 30
 

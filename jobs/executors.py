@@ -37,7 +37,7 @@ NEXT_TASKS: dict[TurnName, tuple[TurnName, ...]] = {
 class Executor(Protocol):
     """What `jobs.worker` needs of an executor."""
 
-    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> None:
+    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """A SAQ job arrived."""
 
     async def on_due(self, accounts: Sequence[DueAccount]) -> None:
@@ -55,7 +55,7 @@ class InlineExecutor:
         self.turns, self.concurrency = turns, concurrency
         self.queues = {name: AccountQueue(turns[name], partial(self._run_turn, name)) for name in turns}
 
-    async def on_job(self, task: TurnName, account_id: UUID, _slot: int, _turn: int) -> None:
+    async def on_job(self, task: TurnName, account_id: UUID, _slot: int, _turn: int, _hops: int) -> None:
         """Puts the account into the queue of the task."""
         self.queues[task].add([account_id])
 
@@ -70,9 +70,11 @@ class InlineExecutor:
 
     async def _run_turn(self, name: TurnName, account_id: UUID) -> None:
         turns = self.turns[name]
-        if turns.may_double(account_id):
+
+        async def add_again() -> None:
             self.queues[name].add([account_id])
-        if await turns.run(account_id, "inline", batches=1):
+
+        if await turns.run(account_id, "inline", batches=1, on_large_batch=add_again):
             for following in (name, *NEXT_TASKS[name]):
                 self.queues[following].add([account_id])
 
@@ -91,15 +93,19 @@ class SaqExecutor:
         self.job_arrived_at: dict[TurnName, float] = {}
         self.queues = {name: AccountQueue(turns[name], partial(self._run_overdue, name)) for name in turns}
 
-    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> None:
+    async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """Runs the turn of a SAQ job, then enqueues the next one."""
         self.job_arrived_at[task] = time.monotonic()
         turns = self.turns[task]
         if not turns.admits(account_id):
+            if hops:  # another process may have room, and would have nothing to do without this turn
+                await self.runtime.enqueue.next_turn(task, account_id, slot, turn + 1, hops - 1)
             return
-        if turns.may_double(account_id):
-            await self.runtime.enqueue(task, account_id)
-        if not await turns.run(account_id, "saq"):
+
+        async def enqueue_second() -> None:
+            await self.runtime.enqueue(task, account_id, beside=True)
+
+        if not await turns.run(account_id, "saq", on_large_batch=enqueue_second):
             return
         for name in await self._due_tasks(account_id):
             if name == task:

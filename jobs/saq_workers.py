@@ -27,7 +27,7 @@ REDIS_TIMEOUT = DEQUEUE_SECONDS + 2.0  # of a blocking read, too; a Redis that i
 REST_SECONDS = 1.0
 TIMERS: PartialTimersDict = {"schedule": 10, "worker_info": 10, "sweep": 60, "abort": 60}
 
-OnTurn: TypeAlias = Callable[[TurnName, UUID, int, int], Awaitable[None]]
+OnTurn: TypeAlias = Callable[[TurnName, UUID, int, int, int], Awaitable[None]]
 CronHandler: TypeAlias = Callable[[], Awaitable[None]]
 TurnFunction: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -100,9 +100,9 @@ class SaqWorkers:
                 await asyncio.sleep(REST_SECONDS)
 
     def _turn_worker(self, task: TurnName, places: int) -> _RestingSaqWorker:
-        async def run_turn(_context: Context, *, account_id: str, slot: int, turn: int) -> None:
+        async def run_turn(_context: Context, *, account_id: str, slot: int, turn: int, hops: int) -> None:
             worker.jobs_received += 1
-            await self.on_turn(task, UUID(account_id), slot, turn)
+            await self.on_turn(task, UUID(account_id), slot, turn, hops)
 
         worker = self._worker(queue_name(task), places, functions=[(task, run_turn)])
         return worker

@@ -8,7 +8,9 @@ because SAQ refuses a key that is still queued or running:
   same wake-up is refused. A worker that was killed leaves its key behind for over a minute; five seconds
   later that key is in nobody's way.
 - A turn that leaves something to do enqueues `turn + 1`, at the end of the queue: so accounts take turns.
-- Slot 1 is for a second turn beside the first, and for a wake-up that comes while the first one runs.
+- Slot 1 is for a second turn beside the first, and for a wake-up that comes while the first one runs. Two
+  more are for an account with much to do, whose turns may run in two processes. A process that has its turns
+  of the account passes a turn on.
 """
 
 import msgspec
@@ -21,6 +23,8 @@ CROWDED_SECONDS = 10.0  # the same while jobs of other accounts arrive: then it 
 TURN_SECONDS = 0.25  # a turn begins no more batches after this time
 TURN_BATCHES = 20
 SENDERS_PER_JOB = 8  # so many times as many sending turns as others at a time: they mostly wait
+MOST_HOPS = 3  # how often a turn is passed on by processes that have their turns of the account already
+SLOTS_BESIDE = 4  # of an account with much to do: two turns in each of two processes
 FIRST_TURN_SECONDS = 5
 TURNS_PER_START = 1_000_000
 # Longer than any transaction of a turn may take, and than its lease: a job that is canceled rolls back.

@@ -125,20 +125,26 @@ class AccountTurns:
         self.asked_meanwhile.add(account)
         return False
 
-    def may_double(self, account: UUID) -> bool:
-        """Whether the account, which is about to have a turn, should have a second one beside it: its last
-        batch was a large one."""
-        return account in self.large and self.running[account] + 1 < self.task.slots
-
-    async def run(self, account: UUID, via: Via, *, batches: int = TURN_BATCHES) -> bool:
-        """Runs one turn; whether the account may have more to do. An error is logged: what failed is still
-        due."""
+    async def run(
+        self,
+        account: UUID,
+        via: Via,
+        *,
+        batches: int = TURN_BATCHES,
+        on_large_batch: Callable[[], Awaitable[None]] | None = None,
+    ) -> bool:
+        """Runs one turn; whether the account may have more to do. `on_large_batch` is awaited once, before a
+        batch, if the account's last batch was a large one and it has no second turn here. An error is logged:
+        what failed is still due."""
         self.idle.clear()
         self.running[account] += 1
         rows = 0
         try:
             end = time.monotonic() + TURN_SECONDS
             for _ in range(batches):
+                if on_large_batch and account in self.large and self.running[account] < self.task.slots:
+                    await on_large_batch()
+                    on_large_batch = None
                 batch = await self.run_batch(self.runtime, account, self.keep_going)
                 rows += batch
                 (self.large.add if batch >= LARGE_BATCH else self.large.discard)(account)

@@ -79,10 +79,10 @@ class WorkerProcess:
         self._warned_at = 0.0
         self._recorded_turns: dict[tuple[str, str], int] = {}
 
-    async def on_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> None:
+    async def on_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """A SAQ job arrived. Before the guard has looked nothing is claimed: the sweep looks at once."""
         if self.guard.checked:
-            await self.executor.on_job(task, account_id, slot, turn)
+            await self.executor.on_job(task, account_id, slot, turn, hops)
         else:
             self.woken.set()
 

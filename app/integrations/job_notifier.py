@@ -16,6 +16,8 @@ from saq.queue.redis import RedisQueue
 
 from app.ports import QueueDepth, TurnName
 from jobs.settings import (
+    MOST_HOPS,
+    SLOTS_BESIDE,
     TIMEOUT_BEYOND_LEASE,
     TURN_RETRIES,
     TURN_TASKS,
@@ -59,19 +61,23 @@ class JobNotifier:
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
 
-    async def __call__(self, task: TurnName, account_id: UUID) -> bool:
+    async def __call__(self, task: TurnName, account_id: UUID, *, beside: bool = False) -> bool:
         """Enqueues a turn in the first slot, or in the second one while the first one's is queued or running:
-        a turn that runs may have looked already. False when Redis did not answer."""
+        a turn that runs may have looked already. With `beside` in any of four slots, so that an account with
+        much to do has two turns in each of two processes. False when Redis did not answer."""
         turn = first_turn(time.time())
         outcome = Enqueued.WAITING
-        for slot in range(self.slots[task]):
+        for slot in range(SLOTS_BESIDE if beside else self.slots[task]):
             if outcome is Enqueued.WAITING:
-                outcome = await self._enqueue(task, account_id, slot, turn)
+                outcome = await self._enqueue(task, account_id, slot, turn, MOST_HOPS if beside else 0)
         return outcome is not Enqueued.UNREACHABLE
 
-    async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> bool:
-        """Enqueues one turn by its number. False when Redis did not answer."""
-        return await self._enqueue(task, account_id, slot, turn) is not Enqueued.UNREACHABLE
+    async def next_turn(
+        self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = MOST_HOPS
+    ) -> bool:
+        """Enqueues one turn by its number. `hops` is how often a process that has its two turns of the
+        account may pass it on. False when Redis did not answer."""
+        return await self._enqueue(task, account_id, slot, turn, hops) is not Enqueued.UNREACHABLE
 
     async def depths(self) -> dict[TurnName, QueueDepth] | None:
         """What waits and runs, by task. None when Redis did not answer."""
@@ -85,7 +91,7 @@ class JobNotifier:
             return None
         return {name: QueueDepth(*counts[2 * i : 2 * i + 2]) for i, name in enumerate(names)}
 
-    async def _enqueue(self, task: TurnName, account_id: UUID, slot: int, turn: int) -> Enqueued:
+    async def _enqueue(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> Enqueued:
         if time.monotonic() < self._skip_until:
             return Enqueued.UNREACHABLE
         account = str(account_id)
@@ -100,6 +106,7 @@ class JobNotifier:
                     account_id=account,
                     slot=slot,
                     turn=turn,
+                    hops=hops,
                 )
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with Redis, the sweep finds the work
             self._skip_until = time.monotonic() + SKIP_SECONDS

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import get_args
 from uuid import UUID
 
 import msgspec
@@ -14,8 +15,10 @@ from redis.asyncio import Redis
 from app.engine.core.steps import UpdateField
 from app.engine.core.triggers import ContactCreated
 from app.integrations.job_notifier import JobNotifier
+from app.ports import TurnName
 from app.runtime import Runtime
 from app.settings import Settings
+from jobs.executors import SaqExecutor
 from jobs.settings import TURN_TASKS, first_turn, turn_key
 from jobs.turns import KeepGoing, all_turns
 from jobs.worker import WorkerProcess
@@ -182,3 +185,28 @@ async def test_a_turn_that_fails_is_logged_and_ends(runtime: Runtime) -> None:
     assert not await turns.run(UUID(int=5), "saq")
     assert turns.idle.is_set()
     assert turns.counts == {}
+
+
+async def test_a_process_with_all_turns_of_an_account_passes_one_on(runtime: Runtime, redis: Redis) -> None:
+    account = UUID(int=8)
+    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor.turns["match"].running[account] = 2
+    await executor.on_job("match", account, slot=1, turn=41, hops=1)
+    await executor.on_job("match", account, slot=0, turn=41, hops=0)
+    queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
+    [job] = (await queue.info(jobs=True))["jobs"]
+    assert job["key"] == turn_key("match", str(account), 1, 42)
+    assert job["kwargs"]["hops"] == 0
+    await queue.disconnect()
+
+
+async def test_a_large_batch_gets_the_account_a_second_turn(runtime: Runtime, redis: Redis) -> None:
+    account, other = UUID(int=9), UUID(int=10)
+    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor.turns["match"].run_batch = recorder([], {account: [500, 500, 3], other: [3]})
+    queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
+    await executor.on_job("match", other, slot=0, turn=1, hops=0)
+    assert await queue.count("queued") == 0
+    await executor.on_job("match", account, slot=0, turn=1, hops=0)
+    assert await queue.count("queued") == 1
+    await queue.disconnect()

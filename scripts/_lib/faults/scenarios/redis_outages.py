@@ -140,7 +140,7 @@ async def f08_queue_jobs_repeat() -> dict[str, Any]:
                     task = chance.choice(list(queues))  # with a key of its own each: none is refused
                     account = str(harness.accounts[0].id)
                     with suppress(RedisError):
-                        await queues[task].enqueue(task, account_id=account, slot=0, turn=0)
+                        await queues[task].enqueue(task, account_id=account, slot=0, turn=0, hops=0)
                         enqueued += 1
                 await asyncio.sleep(0.02)
         await client.aclose()
