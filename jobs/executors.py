@@ -7,6 +7,7 @@ Both are given SAQ jobs (`on_job`) and due accounts (`on_due`), and have loops t
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -90,12 +91,12 @@ class SaqExecutor:
     ) -> None:
         self.runtime, self.turns, self.concurrency = runtime, turns, concurrency
         self.watch = OverdueWatch()
-        self.job_arrived_at: dict[TurnName, float] = {}
+        self.arrived: Counter[TurnName] = Counter()  # jobs since the last sweep
         self.queues = {name: AccountQueue(turns[name], partial(self._run_overdue, name)) for name in turns}
 
     async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """Runs the turn of a SAQ job, then enqueues the next one."""
-        self.job_arrived_at[task] = time.monotonic()
+        self.arrived[task] += 1
         turns = self.turns[task]
         if not turns.admits(account_id):
             if hops:  # another process may have room, and would have nothing to do without this turn
@@ -125,7 +126,8 @@ class SaqExecutor:
             )
             for name, account_id in _by_task(accounts)
         ]
-        plan = self.watch.plan(due, time.monotonic(), self.job_arrived_at)
+        arrived, self.arrived = self.arrived, Counter()
+        plan = self.watch.plan(due, time.monotonic(), arrived)
         for entry in plan.enqueue:
             await self._enqueue(entry.task, entry.account_id)
         for entry in plan.run:

@@ -20,6 +20,7 @@ QUEUE_PREFIX = "switchyard."  # of the names of the queues in Redis
 SWEEP_SECONDS = 1.0  # how often each worker looks for due accounts in PostgreSQL
 OVERDUE_SECONDS = 2.0  # an account that is due for so long after it was enqueued gets its turn in the process
 CROWDED_SECONDS = 10.0  # the same while jobs of other accounts arrive: then it most likely waits in the queue
+JOBS_PER_OVERDUE = 50  # then for so many jobs that arrive, one overdue account runs in the process
 TURN_SECONDS = 0.25  # a turn begins no more batches after this time
 TURN_BATCHES = 20
 SENDERS_PER_JOB = 8  # so many times as many sending turns as others at a time: they mostly wait

@@ -1,13 +1,14 @@
 """Lateness: how late steps are, with real `switchyard worker` and `switchyard web` processes.
 
 `measure_herd` makes very many enrollments of one account due in the same second as a few of another.
-`measure_stream` makes a steady number due each second. Lateness is the time from the due time to the *commit*
-of the step (PostgreSQL's own time stamp of the transaction); a step that began before its due time is early.
+`measure_streams` makes a steady number due each second, of one account and of many. Lateness is the time from
+the due time to the *commit* of the step (PostgreSQL's own time stamp of the transaction); a step that began
+before its due time is early.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from scripts._lib.bench.testbed import Testbed
 from scripts._lib.dev.terminal import ScriptError
 
 PAGES = ("/contacts", "/enrollments")
+SEED_SECONDS = 0.03  # at most, for one account of few contacts
+HEARTBEAT_SECONDS = 6.0
 LATENESS = """
 select extract(epoch from pg_xact_commit_timestamp(x.xmin) - due.at)::float8 as late,
        x.started_at < due.at as early
@@ -38,13 +41,13 @@ select exists (select from enrollments
 
 
 async def seed_due_account(
-    testbed: Testbed, name: str, count: int, due: datetime, interval: timedelta
+    testbed: Testbed, name: str, count: int, due: datetime, interval: timedelta, *, analyze: bool = True
 ) -> UUID:
     """Seed an account whose contact n is due at `due` + n × `interval`."""
     account = await testbed.account(name)
     tag = await testbed.tag(account, "welcomed")
     workflow = await testbed.workflow(account, bench_steps(tag))
-    await testbed.contacts(account, count)
+    await testbed.contacts(account, count, analyze=analyze)
     await testbed.enroll(account, workflow, due, interval)
     return account
 
@@ -102,10 +105,10 @@ async def measure_herd(testbed: Testbed, big_count: int, small_count: int) -> di
     }
 
 
-async def wait_until_drained(testbed: Testbed, account: UUID) -> None:
-    """Wait until no enrollment of the account is due."""
+async def wait_until_drained(testbed: Testbed, account: UUID, patience: float = 2.0) -> None:
+    """Wait until no enrollment of the account is due; look after `patience` seconds first."""
     async with asyncio.timeout(900):
-        await asyncio.sleep(2)
+        await asyncio.sleep(patience)
         while await testbed.admin.fetchval(IS_ANY_DUE, account):  # noqa: ASYNC110 -- another process moves them
             await asyncio.sleep(0.5)
 
@@ -161,27 +164,62 @@ async def ping_redis(redis: Any, timings: Timings) -> None:
         await asyncio.sleep(0.02)
 
 
-async def measure_stream(testbed: Testbed, per_second: int, seconds: int) -> dict[str, Any]:
-    """Make `per_second` contacts due each second, for `seconds`."""
-    await testbed.clear()
-    count, interval = per_second * seconds, timedelta(seconds=1 / per_second)
-    async with running_worker(testbed):
-        due = await testbed.now() + timedelta(seconds=6)
-        account = await seed_due_account(testbed, "Stream", count, due, interval)
-        await testbed.vacuum()
-        if await testbed.now() > due:
-            raise ScriptError("Seeding took longer than the six seconds before the first due time.")
-        await sleep_until(testbed, due + timedelta(seconds=seconds))
-        await wait_until_drained(testbed, account)
-        late, early = await first_step_lateness(testbed, account, due, interval)
-    if len(late) != count:
-        raise ScriptError(f"{len(late)} of {count} enrollments were moved.")
-    return {
-        "late_p99_s": round(percentile(late, 0.99), 2),
-        "early": early,
-        "late": {
+async def measure_streams(
+    testbed: Testbed, per_second: int, seconds: int, accounts: Sequence[int]
+) -> dict[str, Any]:
+    """`measure_stream` with each number of accounts; the figures of the first one have the plain keys."""
+    figures: dict[str, Any] = {"late": {}}
+    for number in accounts:
+        late, early, by_saq = await measure_stream(testbed, per_second, seconds, number)
+        suffix = "" if number == accounts[0] else f"_{number}_accounts"
+        figures |= {f"late_p99_s{suffix}": round(percentile(late, 0.99), 2), f"early{suffix}": early}
+        figures["late"][f"{number} accounts"] = {
             "p50_s": round(percentile(late, 0.5), 2),
             "p90_s": round(percentile(late, 0.9), 2),
             "longest_s": round(max(late), 2),
-        },
-    }
+            "turns_by_saq": by_saq,
+        }
+    return figures
+
+
+async def measure_stream(
+    testbed: Testbed, per_second: int, seconds: int, accounts: int
+) -> tuple[list[float], int, float | None]:
+    """Make `per_second` contacts due each second, for `seconds`, in turn in each of the accounts.
+
+    Returns the seconds late of each first step, how many were early, and the share of turns that came as SAQ
+    jobs (None if no turn did: `EXECUTOR=inline`)."""
+    await testbed.clear()
+    each, step = per_second * seconds // accounts, timedelta(seconds=1 / per_second)
+    late, early = list[float](), 0
+    async with running_worker(testbed):
+        before = await turns_by_way(testbed)
+        due = await testbed.now() + timedelta(seconds=6 + accounts * SEED_SECONDS)
+        seeded = [
+            (due + place * step, await seed_due_account(
+                testbed, f"Stream {place}", each, due + place * step, accounts * step, analyze=place == 0
+            ))
+            for place in range(accounts)
+        ]  # fmt: skip
+        await testbed.vacuum()
+        if await testbed.now() > due:
+            raise ScriptError("Seeding took longer than the time before the first due time.")
+        await sleep_until(testbed, due + timedelta(seconds=seconds))
+        for first_due, account in seeded:
+            await wait_until_drained(testbed, account, patience=0)
+            account_late, account_early = await first_step_lateness(
+                testbed, account, first_due, accounts * step
+            )
+            late, early = late + account_late, early + account_early
+        await asyncio.sleep(HEARTBEAT_SECONDS)  # the worker counts its turns with its heartbeat
+        after = await turns_by_way(testbed)
+    if len(late) != each * accounts:
+        raise ScriptError(f"{len(late)} of {each * accounts} enrollments were moved.")
+    turns = {via: after[via] - before.get(via, 0) for via in after}
+    return late, early, round(turns["saq"] / sum(turns.values()), 4) if turns.get("saq") else None
+
+
+async def turns_by_way(testbed: Testbed) -> dict[str, int]:
+    """How many turns came in each way so far."""
+    rows = await testbed.admin.fetch("select via, sum(turns)::bigint as turns from turn_counts group by 1")
+    return {row["via"]: row["turns"] for row in rows}

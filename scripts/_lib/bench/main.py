@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from scripts._lib.bench import report
-from scripts._lib.bench.lateness import measure_herd, measure_stream
+from scripts._lib.bench.lateness import measure_herd, measure_streams
 from scripts._lib.bench.matching_throughput import measure_matching
 from scripts._lib.bench.memory import measure_memory
 from scripts._lib.bench.step_throughput import measure_step_throughput, summarize
@@ -33,6 +33,7 @@ class Sizes(msgspec.Struct, frozen=True):
     small: int = 10
     per_second: int = 200
     seconds: int = 60
+    accounts: tuple[int, ...] = (1, 50, 1_000)
     few: int = 10_000
     many: int = 1_000_000
     sample_seconds: float = 30
@@ -63,7 +64,7 @@ async def measure(parts: Sequence[str], sizes: Sizes) -> dict[str, Any]:
                 figures |= await measure_herd(testbed, sizes.herd, sizes.small)
             if "late" in parts:
                 print_progress("late …")
-                figures |= await measure_stream(testbed, sizes.per_second, sizes.seconds)
+                figures |= await measure_streams(testbed, sizes.per_second, sizes.seconds, sizes.accounts)
             if "memory" in parts:
                 print_progress("memory …")
                 figures |= await measure_memory(testbed, sizes.few, sizes.many, sizes.sample_seconds)

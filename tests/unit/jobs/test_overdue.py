@@ -8,7 +8,7 @@ from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS
 
 ACCOUNT = UUID(int=1)
 DUE = Due("advance", ACCOUNT)
-NO_JOBS: dict[TurnName, float] = {}
+NO_JOBS: dict[TurnName, int] = {}
 
 
 def test_what_is_due_is_enqueued_by_each_sweep() -> None:
@@ -62,12 +62,24 @@ def test_who_is_being_served_is_left_alone() -> None:
 
 def test_while_jobs_of_others_arrive_an_account_waits_longer() -> None:
     watch = OverdueWatch()
-    watch.plan([DUE], 0.0, {"advance": 0.0})
-    assert watch.plan([DUE], OVERDUE_SECONDS, {"advance": OVERDUE_SECONDS - 0.5}).run == []
-    assert watch.plan([DUE], CROWDED_SECONDS, {"advance": CROWDED_SECONDS}).run == [DUE]
+    watch.plan([DUE], 0.0, {"advance": 1})
+    assert watch.plan([DUE], OVERDUE_SECONDS, {"advance": 1}).run == []
+    assert watch.plan([DUE], CROWDED_SECONDS, {"advance": 1}).run == [DUE]
+
+
+def test_while_jobs_of_others_arrive_few_accounts_run_here() -> None:
+    """So that most turns come as jobs, also when there are more than the workers can do."""
+    accounts = [Due("advance", UUID(int=number)) for number in range(100)]
+    watch = OverdueWatch()
+    watch.plan(accounts, 0.0, {"advance": 200})
+    plan = watch.plan(accounts, CROWDED_SECONDS, {"advance": 200})
+    assert plan.run == accounts[:5]
+    assert plan.enqueue == accounts[5:]
+    assert watch.plan(accounts, CROWDED_SECONDS + 1, {"advance": 10}).run == accounts[5:6]
+    assert watch.plan(accounts, CROWDED_SECONDS + 2, {}).run == accounts[6:]
 
 
 def test_jobs_of_another_task_do_not_count() -> None:
     watch = OverdueWatch()
-    watch.plan([DUE], 0.0, {"send": 0.0})
-    assert watch.plan([DUE], OVERDUE_SECONDS, {"send": OVERDUE_SECONDS}).run == [DUE]
+    watch.plan([DUE], 0.0, {"send": 9})
+    assert watch.plan([DUE], OVERDUE_SECONDS, {"send": 9}).run == [DUE]
