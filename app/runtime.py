@@ -67,7 +67,7 @@ def open_runtime(
     size = settings.database_pool_size if pool_size is None else pool_size
     idle = max(settings.lease_seconds, 1.0)  # after that time its claims are lost anyway
     engine = open_engine(settings.database_url, size, idle_seconds=idle)
-    # A short timeout: Redis only wakes workers and counts requests, and the app works without it.
+    # A short timeout: here Redis keeps a copy of the last heartbeat, and the app works without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(
         settings=settings,

@@ -1,2 +1,2 @@
-"""The database: tables (`models`), statements of the engine (`queries`), repositories of the screens
-(`repositories`), migrations and seeds. `tenancy` keeps each repository within one account."""
+"""The database: tables (`models`), ordinary rows by Advanced Alchemy (`repositories`), SQL as typed functions
+(`queries`), migrations and seeds. `tenancy` keeps each repository within one account."""

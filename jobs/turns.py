@@ -1,7 +1,7 @@
 """The turns of a worker: what each task does for one account, in a bounded amount of work.
 
 `AccountTurns` runs the turns of one task in this process, however they come: by a SAQ job, by the queue of
-this process or by the sweep. `drain` does everything that is due at once, for tests and commands.
+this process or by the sweep. `drain` does everything that is due at once, for tests.
 """
 
 import asyncio

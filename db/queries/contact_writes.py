@@ -1,5 +1,5 @@
 """Changes of many contacts of the session's account with one statement each. The caller holds the locks of
-the rows (`lock_next_contacts`) and writes their history (`contact_history`)."""
+the rows (`lock_next_contacts`) and writes their audit entries (`contact_audit`)."""
 
 from collections.abc import Sequence
 from datetime import datetime

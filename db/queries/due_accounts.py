@@ -1,5 +1,5 @@
-"""The engine's only query across accounts: which of them have something due. It calls a definer function that
-returns nothing else."""
+"""Which accounts have something due, of which tasks and since when. It calls a definer function, because it
+looks across accounts; `retention.py` has the engine's other two queries that do."""
 
 from datetime import datetime, timedelta
 from uuid import UUID

@@ -1,2 +1,3 @@
-"""Repositories: queries of the screens, one class per table or group of tables, each within the account of
-its session. The engine's statements are in `db/queries`."""
+"""Repositories: the ordinary rows of one table each, as models, within the account of the session. Most of
+their methods are Advanced Alchemy's own (`db.tenancy.TenantRepository`). Joins, totals, pages of lists and
+batches are functions of `db/queries`."""
