@@ -1,4 +1,4 @@
-"""Real worker processes, a mail server for them, and enrollments to work on."""
+"""Workers, as processes or in this one, a mail server for them, and enrollments to work on."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,9 @@ from aiosmtpd.smtp import SMTP
 
 from app.engine.core.steps import SendEmail
 from app.engine.core.triggers import TagAdded
+from app.runtime import Runtime
 from app.settings import Settings
+from jobs.worker import WorkerProcess
 from tests.faults.injector import Fault
 from tests.support.scenario import Stage
 
@@ -91,6 +94,25 @@ class LitestarWorker:
             yield self
         finally:
             await self.end(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def saq_worker(runtime: Runtime) -> AsyncIterator[WorkerProcess]:
+    """A worker in this process, with `EXECUTOR=saq`, that takes jobs already."""
+    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor="saq"))
+    worker = WorkerProcess(ours)
+    running = asyncio.create_task(worker.run())
+
+    async def takes_jobs() -> bool:
+        return worker.guard.checked
+
+    try:
+        await until(takes_jobs)
+        yield worker
+    finally:
+        worker.stop.set()
+        await running
+        await worker.saq.close()
 
 
 async def until(condition: Any, seconds: float = 30.0) -> None:

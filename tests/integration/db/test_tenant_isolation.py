@@ -148,6 +148,18 @@ async def count(session: Any) -> int:
     return int((await connection.exec_driver_sql("select count(*) from contacts")).scalar_one())
 
 
+async def test_due_accounts_returns_only_ids_and_times(ours: Cast, settings: Settings) -> None:
+    """The workers of the release before call it until they are replaced."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        rows = await connection.fetch("select * from due_accounts(clock_timestamp() + interval '1 hour')")
+    finally:
+        await connection.close()
+    assert ours.account in {row["account_id"] for row in rows}
+    assert all(set(row.keys()) == {"account_id", "oldest"} for row in rows)
+    assert isinstance(rows[0]["account_id"], UUID)
+
+
 async def test_due_work_returns_only_ids_tasks_and_times(ours: Cast, settings: Settings) -> None:
     connection = await asyncpg.connect(settings.database_url)
     try:

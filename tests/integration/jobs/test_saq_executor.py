@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import get_args
 from uuid import UUID
 
 import msgspec
-import pytest
 from redis.asyncio import Redis
 
 from app.engine.core.steps import UpdateField
@@ -23,29 +21,7 @@ from jobs.settings import TURN_TASKS, first_turn, turn_key
 from jobs.turns import KeepGoing, all_turns
 from jobs.worker import WorkerProcess
 from tests.support.scenario import Stage
-from tests.support.worker_process import until
-
-
-@asynccontextmanager
-async def working(runtime: Runtime) -> AsyncIterator[WorkerProcess]:
-    """A worker in this process, with `EXECUTOR=saq`."""
-    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor="saq"))
-    worker = WorkerProcess(ours)
-    running = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        worker.stop.set()
-        await running
-        await worker.saq.close()
-
-
-@pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    client = Redis.from_url(settings.redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
+from tests.support.worker_process import saq_worker, until
 
 
 def recorder(batches: list[UUID], rows: dict[UUID, list[int]]) -> Callable[..., Awaitable[int]]:
@@ -91,8 +67,7 @@ async def test_every_task_has_a_queue_of_its_own(runtime: Runtime) -> None:
 
 async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, redis: Redis) -> None:
     await stage.workflow([UpdateField(field="city", value="Oslo")], ContactCreated(key="t1"))
-    async with working(stage.runtime) as worker:
-        await until(lambda: ready(worker))
+    async with saq_worker(stage.runtime) as worker:
         for person in await stage.contacts(20):
             await stage.emit("contact.created", person)
 
@@ -106,10 +81,6 @@ async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, re
 async def in_oslo(stage: Stage, count: int) -> bool:
     rows = await stage.sql("select from contacts where account_id = $1 and city = 'Oslo'", stage.account)
     return len(rows) == count
-
-
-async def ready(worker: WorkerProcess) -> bool:
-    return worker.guard.checked
 
 
 async def test_what_redis_lost_runs_in_the_process(stage: Stage, redis: Redis) -> None:
@@ -135,8 +106,7 @@ async def test_accounts_take_turns_by_saq(runtime: Runtime, redis: Redis) -> Non
     """A large account's turn ends after twenty batches; then the other one's turn comes."""
     large, small = UUID(int=101), UUID(int=102)
     order: list[UUID] = []
-    async with working(runtime) as worker:
-        await until(lambda: ready(worker))
+    async with saq_worker(runtime) as worker:
         for name, turns in worker.turns.items():
             rows = {large: [500] * 200, small: [1]} if name == "match" else {}
             turns.run_batch = recorder(order if name == "match" else [], rows)

@@ -25,7 +25,7 @@ def test_what_is_due_for_two_seconds_runs_here() -> None:
     assert (plan.enqueue, plan.run) == ([], [DUE])
 
 
-def test_it_runs_again_only_after_two_more_seconds() -> None:
+def test_an_overdue_account_runs_again_only_after_two_more_seconds() -> None:
     watch = OverdueWatch()
     runs = [bool(watch.plan([DUE], now, NO_JOBS).run) for now in (0.0, 2.0, 3.0, 4.0)]
     assert runs == [False, True, False, True]
@@ -39,21 +39,21 @@ def test_each_task_of_an_account_is_watched_by_itself() -> None:
     assert [entry.task for entry in plan.enqueue] == ["send"]
 
 
-def test_who_was_not_due_meanwhile_starts_anew() -> None:
+def test_an_account_that_was_not_due_meanwhile_starts_anew() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, NO_JOBS)
     watch.plan([], 1.0, NO_JOBS)
     assert watch.plan([DUE], 2.0, NO_JOBS).run == []
 
 
-def test_who_was_served_meanwhile_is_not_overdue() -> None:
+def test_an_account_that_was_served_meanwhile_is_not_overdue() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, NO_JOBS)
     assert watch.plan([Due("advance", ACCOUNT, worked_at=1.5)], 2.0, NO_JOBS).run == []
     assert watch.plan([Due("advance", ACCOUNT, worked_at=1.5)], 4.0, NO_JOBS).run != []
 
 
-def test_who_is_being_served_is_left_alone() -> None:
+def test_an_account_that_is_being_served_is_left_alone() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, NO_JOBS)
     plan = watch.plan([Due("advance", ACCOUNT, running=True)], 9.0, NO_JOBS)

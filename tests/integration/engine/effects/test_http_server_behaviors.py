@@ -4,14 +4,17 @@ import asyncio
 import ssl
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from statistics import median
+from typing import TypeAlias
+from uuid import UUID
 
 import pytest
+from redis.asyncio import Redis
 
 from app.engine.core.steps import Webhook
 from app.engine.core.triggers import ContactCreated
@@ -20,15 +23,17 @@ from app.integrations import http as egress
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused, Sent
 from app.runtime import Runtime
-from jobs.account_queue import AccountQueue
 from jobs.executors import InlineExecutor
 from jobs.settings import SENDERS_PER_JOB
 from jobs.turns import all_turns, match_and_advance
 from tests.support.fakes import Outside, TestClock
 from tests.support.http_server import answering, call, listener
 from tests.support.scenario import Stage
+from tests.support.worker_process import saq_worker
 from tests.support.world import World
 
+Bell: TypeAlias = Callable[[UUID], Awaitable[None]]  # says that an account has something to send
+CALLS = 9  # whose median is compared
 SOON = "Retry-After: 120\r\n"
 DAY = 86_400.0
 # Answer, header, and then: how the ledger ends, and the least and the most seconds until the next try.
@@ -227,48 +232,79 @@ async def test_memory_stays_flat_while_it_is_flooded() -> None:
     assert most < 40_000_000, "eight bodies of 100 MB"
 
 
+@asynccontextmanager
+async def sending_inline(runtime: Runtime) -> AsyncIterator[Bell]:
+    """Turns that send, from the queue of this process."""
+    turns = all_turns(runtime)
+    executor = InlineExecutor(turns, dict.fromkeys(turns, 0) | {"send": SENDERS_PER_JOB})
+    serving = [asyncio.ensure_future(loop()) for loop in executor.loops()]
+
+    async def ring(account: UUID) -> None:
+        executor.queues["send"].add([account])
+
+    try:
+        yield ring
+    finally:
+        turns["send"].stopping = True
+        await turns["send"].idle.wait()
+        for task in serving:
+            task.cancel()
+
+
+@asynccontextmanager
+async def sending_by_saq(runtime: Runtime) -> AsyncIterator[Bell]:
+    """A worker with all its tasks, which sends by SAQ jobs alone."""
+    async with saq_worker(runtime) as worker:
+
+        async def ring(account: UUID) -> None:
+            assert await runtime.enqueue("send", account)
+
+        yield ring
+        counts = worker.turns["send"].counts
+    assert counts["saq"] >= 2 * CALLS
+    assert counts["sweep"] == 0
+
+
+@pytest.mark.parametrize("sending", [sending_inline, sending_by_saq])
 async def test_a_hanging_server_delays_no_other_account(
-    world: World, clock: TestClock, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    sending: Callable[[Runtime], AbstractAsyncContextManager[Bell]],
+    world: World,
+    clock: TestClock,
+    outside: Outside,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A hundred calls of one account hang; another account's calls go out as soon as they did before."""
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 3.0)
+    monkeypatch.setattr("jobs.worker.SWEEP_SECONDS", 60)  # after the first one, so that nothing else rings
     async with bad() as (server, base), listener(answering("200 OK", [])) as port:
         runtime: Runtime = replace(world.runtime, caller=OutboundHttpClient(allow_loopback=True))
         slow_stage = Stage(world, await world.account(), clock, outside)
         quick_stage = Stage(world, await world.account(), clock, outside)
-        turns = all_turns(runtime)
-        executor = InlineExecutor(turns, dict.fromkeys(turns, 0) | {"send": SENDERS_PER_JOB})
-        queue = executor.queues["send"]
-        serving = [asyncio.ensure_future(loop()) for loop in executor.loops()]
+        async with sending(runtime) as ring:
 
-        async def usual() -> float:
-            return median([await lateness(queue, quick_stage) for _ in range(9)])
+            async def usual() -> float:
+                return median([await lateness(ring, quick_stage) for _ in range(CALLS)])
 
-        try:
             await enroll(quick_stage, f"http://127.0.0.1:{port}/", 0)
             before = await usual()
             await enroll(slow_stage, f"{base}/hangs", 100)
             for _ in range(5):
-                queue.add([slow_stage.account])
+                await ring(slow_stage.account)
                 await asyncio.sleep(0.1)
             assert 0 < server.open <= MAX_PER_DESTINATION
             beside = await usual()
             assert server.open, "those of the other still hang"
             assert beside <= max(before * 1.1, before + 0.05), f"{beside:.3f} s, and {before:.3f} s before"
-        finally:
-            turns["send"].stopping = True
-            await turns["send"].idle.wait()
-            for task in serving:
-                task.cancel()
 
 
-async def lateness(queue: AccountQueue, stage: Stage) -> float:
+async def lateness(ring: Bell, stage: Stage) -> float:
     """Seconds from the bell until one more call of this account has gone out."""
     sent = "select count(*) as n from effects where account_id = $1 and status = 'sent'"
     (was,) = await stage.sql(sent, stage.account)
     await come(stage, 1)
     began = time.monotonic()
-    queue.add([stage.account])
+    await ring(stage.account)
     while (await stage.sql(sent, stage.account))[0]["n"] == was["n"]:
         assert time.monotonic() - began < 2.5, "it waits for the account that hangs"
         await asyncio.sleep(0.005)
