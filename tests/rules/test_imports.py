@@ -73,6 +73,26 @@ BREACHES = {
         "import app.notes.use_cases",
         ["app.tags.use_cases -> app.notes.use_cases", "emits an event"],
     ),
+    "the engine imports a use case that features share": (
+        "app/engine/matching/matcher.py",
+        "import app.tags.use_cases",
+        ["app.engine.matching.matcher -> app.tags.use_cases", "emits an event"],
+    ),
+    "the web kit imports a use case that features share": (
+        "app/web/actions.py",
+        "import app.tags.use_cases",
+        ["app.web.actions -> app.tags.use_cases", "emits an event"],
+    ),
+    "a controller imports the screens of another feature": (
+        "app/contacts/controllers.py",
+        "import app.tasks.pages",
+        ["app.contacts.controllers -> app.tasks.pages", "emits an event"],
+    ),
+    "a use case imports the rules of another feature": (
+        "app/tags/use_cases.py",
+        "import app.contacts.domain",
+        ["app.tags.use_cases -> app.contacts.domain", "emits an event"],
+    ),
     "schemas import their use cases": (
         "app/notes/schemas.py",
         "import app.notes.use_cases",
