@@ -93,8 +93,9 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
 
     How: reads and deletes pass `_get_base_stmt`, rows are written by the session (see `check_owners`), and a
     bulk update has the condition too. `statement=` alone would not do: six methods never look at it.
-    `tests/integration/db/test_tenancy.py` tries each method from another account without row-level
-    security."""
+    The last two methods are guards: the parent's `delete_many` and `upsert_many` call them, and this program
+    calls neither so far. `tests/integration/db/test_tenancy.py` tries each method from another account
+    without row-level security."""
 
     session: AsyncSession
 

@@ -8,18 +8,18 @@ from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
 from app.work import Work
 from db.models import Approval
-from db.queries.approvals import NamedApproval, closed_approvals, open_approvals
+from db.queries.approvals import NamedApproval, list_closed_approvals, list_open_approvals
 from db.queries.name_lookup import read_member_names
 
 
 async def approval_list(work: Work) -> ApprovalList:
     """The open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
-    waiting = await open_approvals(work.session, me.user_id if me else None, manages=work.may(MANAGE))
+    waiting = await list_open_approvals(work.session, me.user_id if me else None, manages=work.may(MANAGE))
     names = await read_member_names(work.session)
     return ApprovalList(
         [line_of(named, names) for named in waiting],
-        [line_of(named, names) for named in await closed_approvals(work.session)],
+        [line_of(named, names) for named in await list_closed_approvals(work.session)],
         actions(*(answering(work, named.approval) for named in waiting)),
     )
 

@@ -25,7 +25,7 @@ async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     unlocked = await work.approvals.get_one_or_none(id=approval_id)
     if unlocked is None:
         raise NotFound("approval")
-    row = await work.enrollments.locked(unlocked.enrollment_id)
+    row = await work.enrollments.lock(unlocked.enrollment_id)
     # The enrollment is locked first, as the engine does.
     approval = await work.approvals.get_one_or_none(id=approval_id, with_for_update=True)
     if row is None or approval is None:

@@ -23,7 +23,7 @@ from db.queries.contact_conditions import deleted_by
 from db.queries.contact_writes import (
     ConsentField,
     add_tag_to_contacts,
-    delete_contacts,
+    delete_contacts_by_job,
     lock_next_contacts,
     remove_tag_from_contacts,
     restore_contacts,
@@ -102,7 +102,7 @@ async def restore_many(work: Work, form: BulkForm, *, asks: bool = False) -> Bul
 async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
     """Creates the job that restores the contacts of a bulk deletion that are still deleted; once. Raises
     `NotFound`, `Conflict`."""
-    job = await work.jobs.locked(job_id)
+    job = await work.jobs.lock(job_id)
     if job is None:
         raise NotFound("job")
     if job.task != DELETE:
@@ -172,7 +172,7 @@ async def run_bulk_delete(work: Work, job: Job) -> bool:
     """Runs the next batch of a job that deletes; True when it was the last one."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
-        return await delete_contacts(work.session, ids, work.now, job.id)
+        return await delete_contacts_by_job(work.session, ids, work.now, job.id)
 
     async def record(ids: Sequence[UUID]) -> None:
         await _emit(work, ids, "contact.deleted", {})
@@ -207,7 +207,7 @@ async def _batch(
 ) -> bool:
     """Runs one batch and stores the cursor of the next one in the same transaction, so that a killed worker
     loses and repeats nothing. The job's result counts the changed contacts, and as `left` the others."""
-    locked = await work.jobs.locked(job.id)
+    locked = await work.jobs.lock(job.id)
     if locked is None:
         raise NotFound("job")
     result = dict(locked.result or {})

@@ -51,20 +51,20 @@ from app.web.actions import Action, action, actions
 from app.web.paging import read_cursor, write_cursor
 from app.work import Work
 from db.queries.contact_pages import (
-    MOST_COUNTED,
+    MOST_COUNTED_IN_LIST,
     EnrollmentOfContact,
     count_contacts,
     fetch_contact_page,
     list_enrollments_of_contact,
 )
-from db.queries.tasks import tasks_of_contact
+from db.queries.tasks import list_tasks_of_contact
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 
 class ContactRows(msgspec.Struct):
-    """One page of rows and the URLs of its neighbors. `total` stops at `MOST_COUNTED` + 1."""
+    """One page of rows and the URLs of its neighbors. `total` stops at `MOST_COUNTED_IN_LIST` + 1."""
 
     items: list[ContactView]
     total: int
@@ -105,8 +105,8 @@ def list_page(
     shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
     return ContactList(
         items=rows.items,
-        total=min(rows.total, MOST_COUNTED),
-        more_than_total=rows.total > MOST_COUNTED,
+        total=min(rows.total, MOST_COUNTED_IN_LIST),
+        more_than_total=rows.total > MOST_COUNTED_IN_LIST,
         next=rows.next,
         previous=rows.previous,
         q=query.q,
@@ -189,7 +189,7 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     enrollments = await list_enrollments_of_contact(work.session, contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
     notes = [note_view(work, note) for note in await work.notes.of_contact(contact_id)]
-    tasks = [task_of(work, task) for task in await tasks_of_contact(work.session, contact_id)]
+    tasks = [task_of(work, task) for task in await list_tasks_of_contact(work.session, contact_id)]
     return ContactPage(
         contact,
         editable_fields(fields, contact_id),

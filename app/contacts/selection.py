@@ -26,7 +26,7 @@ from db.queries.contact_conditions import (
 from db.queries.contact_pages import count_contacts
 
 MOST_UNCONFIRMED = 100  # contacts that one click in a browser may change
-MOST_COUNTED = 1_000_000
+MOST_SELECTED = 1_000_000
 NO_SELECTION = "Select contacts in the list first, or select all that match."
 NOTHING_LEFT = "None of these contacts exists anymore."
 
@@ -81,7 +81,7 @@ async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -
 async def count_selection(work: Work, form: BulkForm, selection: Selection, *, asks: bool = False) -> int:
     """How many contacts the selection matches now. Raises as `check_number`, and `Invalid` for none."""
     clause = await selection_clause(work, selection)
-    total = await count_contacts(work.session, clause, most=MOST_COUNTED)
+    total = await count_contacts(work.session, clause, most=MOST_SELECTED)
     check_number(form, total, asks=asks)
     if total == 0:
         raise Invalid({"ids": NOTHING_LEFT})

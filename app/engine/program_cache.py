@@ -17,6 +17,7 @@ from app.filters.ast import Op, Predicate
 from app.filters.evaluate import Match, compile_filter
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
+from app.filters.stored import decode_filters
 from app.json_types import JsonObject
 from app.work import Work
 from db.queries.contact_batches import (
@@ -36,7 +37,6 @@ from db.queries.programs import (
     read_segment_filters,
     read_version_documents,
 )
-from db.queries.segments import filters_by_id
 
 log = structlog.get_logger(__name__)
 MOST_ACCOUNTS = 5000
@@ -98,7 +98,7 @@ class AccountContext:
                 _accounts.clear()
             fields = field_catalog(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
-                AccountNames(filters=filters_by_id(segments)),
+                AccountNames(filters=decode_filters(segments)),
             )
             cached = _accounts[work.account_id] = _CachedAccount(custom, segments, fields)
         return cls(session, cached, settings, work.now)

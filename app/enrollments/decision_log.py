@@ -104,7 +104,11 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
 
 
 async def _now(
-    work: Work, account: AccountContext, rows: list[EventAndDecision], program: object, status: str
+    work: Work,
+    account: AccountContext,
+    rows: list[EventAndDecision],
+    program: Program | CompileError | None,
+    status: str,
 ) -> dict[UUID, EntryDecision]:
     """The decisions that the live version would make now on events without a stored decision."""
     if not isinstance(program, Program) or status not in ("active", "paused"):

@@ -31,8 +31,8 @@ from app.web.actions import Action, action, actions
 from app.web.paging import neighbor_links
 from app.work import Work
 from db.models import Effect, Workflow
-from db.queries.approvals import open_approval_of_visit
-from db.queries.contact_pages import MOST_COUNTED
+from db.queries.approvals import find_open_approval
+from db.queries.contact_pages import MOST_COUNTED_IN_LIST
 from db.queries.enrollment_pages import (
     ListedEnrollment,
     StoredDecision,
@@ -115,7 +115,7 @@ async def enrollment_list(
     )  # fmt: skip
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     items = [line_of(work, row, names[row.workflow_id, row.version]) for row in rows]
-    counts = await count_by_status(work.session, of, MOST_COUNTED)
+    counts = await count_by_status(work.session, of, MOST_COUNTED_IN_LIST)
     query = {
         "workflow_id": "" if workflow is not None else str(workflow_id or ""),
         "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
@@ -125,9 +125,9 @@ async def enrollment_list(
         items=items,
         next=following,
         previous=previous,
-        counts={status_name: min(counts[status_name], MOST_COUNTED) for status_name in STATUSES},
-        total=min(sum(counts.values()), MOST_COUNTED),
-        counted_to=MOST_COUNTED,
+        counts={status_name: min(counts[status_name], MOST_COUNTED_IN_LIST) for status_name in STATUSES},
+        total=min(sum(counts.values()), MOST_COUNTED_IN_LIST),
+        counted_to=MOST_COUNTED_IN_LIST,
         workflow_id=of,
         workflow_name=workflow.name if workflow is not None else "",
         status=status,
@@ -180,7 +180,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     own = versions[row.workflow_id, row.version]
     steps = [FilterOption(key, title) for key, title in own.items() if "." not in key]
     approval = (
-        await open_approval_of_visit(work.session, row.id, row.seq) if row.wait_reason == "approval" else None
+        await find_open_approval(work.session, row.id, row.seq) if row.wait_reason == "approval" else None
     )
     return EnrollmentPage(
         **msgspec.structs.asdict(line_of(work, row, names)),

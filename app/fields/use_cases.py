@@ -13,7 +13,7 @@ from app.filters.references import Use, still_used_message
 from app.json_types import Json, JsonObject
 from app.work import Work
 from db.models import CustomField
-from db.queries.field_values import count_contacts_with_value, delete_values, options_in_use
+from db.queries.field_values import count_contacts_with_value, delete_values, find_options_in_use
 from db.queries.references import find_uses, find_uses_of_options, lock_for_deletion
 
 SHORT_NAME_IN_USE = "Another field already has this short name. Choose another."
@@ -76,7 +76,7 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
     label = field.label if form.label is UNSET else _label(form.label)
     options = field.options if form.options is UNSET else _options(field.type, form.options or "")
     removed = [option for option in field.options if option not in options]
-    in_use = await options_in_use(work.session, field_id, removed) if removed else []
+    in_use = await find_options_in_use(work.session, field_id, removed) if removed else []
     if in_use:
         raise Invalid(
             {"options": f"Contacts still have {', '.join(in_use[:5])}. Change those contacts first."}

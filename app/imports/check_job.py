@@ -29,8 +29,8 @@ from db.models import Import, Job, Tag
 from db.queries.import_rows import (
     StoredRow,
     insert_import_rows,
-    last_checked_line,
     list_matchable_rows,
+    read_last_checked_line,
     take_accepted_rows,
 )
 from db.repositories.tags import slug_of
@@ -128,7 +128,7 @@ async def _open_cursor(work: Work, import_: Import, options: ImportOptions) -> F
     rows = data_lines(text, import_.delimiter, options.has_header)
     first_lines: dict[tuple[str, str], int] = {}
     if import_.rows_checked:
-        last = await last_checked_line(work.session, import_.id)
+        last = await read_last_checked_line(work.session, import_.id)
         for row in await list_matchable_rows(work.session, import_.id):
             for key in matching_keys(row.values).items():
                 first_lines.setdefault(key, row.line)

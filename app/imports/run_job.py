@@ -20,9 +20,9 @@ from db.queries.import_rows import AppliedRow, list_unapplied_rows, mark_rows_ap
 from db.queries.imported_contacts import (
     AddedTag,
     ContactValues,
-    add_tags,
+    add_tags_of_import,
     insert_contacts,
-    update_contacts,
+    update_imported_contacts,
 )
 from db.queries.new_events import NewEvent, insert_events
 
@@ -75,9 +75,9 @@ async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow]) -> Non
         for row in changed
         if row.contact_id and set(row.changes) - {"tags"}
     ]
-    await update_contacts(work.session, edited, work.now)
+    await update_imported_contacts(work.session, edited, work.now)
     written = [row.contact_id for row in (*created, *changed) if row.contact_id]
-    tagged = await add_tags(work.session, written, sorted(tag_ids), work.now)
+    tagged = await add_tags_of_import(work.session, written, sorted(tag_ids), work.now)
     await _record(work, import_, (created, changed), tagged, {tag: name for name, tag in tags.items()})
     if written:
         work.notify_worker("match")

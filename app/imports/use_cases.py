@@ -92,7 +92,7 @@ async def _locked(work: Work, import_id: UUID) -> tuple[Import, ImportRecord]:
     then the import, in the same order as the worker."""
     before = await load_import(work, import_id)
     if before.job_id is not None:
-        await work.jobs.locked(before.job_id)
+        await work.jobs.lock(before.job_id)
     row = await work.imports.lock(import_id)
     if row is None:
         raise NotFound("import")

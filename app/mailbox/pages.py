@@ -9,14 +9,14 @@ from app.mailbox.schemas import Channel, Header, MailLine, MailList, MailPage
 from app.permissions import Permission
 from app.web.paging import neighbor_links, page_link
 from app.work import Work
-from db.queries.mailbox import ListedMessage, mailbox_page
+from db.queries.mailbox import ListedMessage, fetch_mailbox_page
 
 
 async def mail_list(
     work: Work, q: str, channel: Channel, after: UUID | None, before: UUID | None
 ) -> MailList:
     """A page of messages. Those with password links are only for members who manage members."""
-    messages, more = await mailbox_page(
+    messages, more = await fetch_mailbox_page(
         work.session, q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
     filters = {"q": q, "channel": channel.value}

@@ -8,7 +8,7 @@ from db.models import Job
 
 
 async def _locked(work: Work, job_id: UUID) -> Job:
-    job = await work.jobs.locked(job_id)
+    job = await work.jobs.lock(job_id)
     if job is None:
         raise NotFound("job")
     return job

@@ -11,6 +11,7 @@ from app.errors import Invalid, NotFound
 from app.filters.ast import Filter
 from app.filters.fields import Fields
 from app.filters.parse import describe, to_items
+from app.filters.stored import decode_filter_or_none
 from app.permissions import Permission
 from app.segments.schemas import (
     SegmentChangeForm,
@@ -24,8 +25,7 @@ from app.segments.use_cases import filter_sentence, users_of
 from app.web.actions import action, actions
 from app.work import Work
 from db.models import Segment
-from db.queries.contact_pages import MOST_COUNTED, count_contacts
-from db.queries.segments import readable_filter
+from db.queries.contact_pages import MOST_COUNTED_IN_LIST, count_contacts
 
 EDIT = Permission.EDIT_CONTACTS
 NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
@@ -85,8 +85,8 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
         f,
         "any" if match == "any" else "all",
         described,
-        min(total, MOST_COUNTED),
-        total > MOST_COUNTED,
+        min(total, MOST_COUNTED_IN_LIST),
+        total > MOST_COUNTED_IN_LIST,
         Query(f=f, match="any" if match == "any" else "all").href(),
         problem,
         actions(create),
@@ -95,7 +95,7 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
 
 async def view(work: Work, segment: Segment, context: FilterContext) -> SegmentView:
     """A segment as the page shows it, with its number of contacts."""
-    expression = readable_filter(segment.filter)
+    expression = decode_filter_or_none(segment.filter)
     total = await _total(work, expression, context) if expression is not None else None
     match, items = to_items(expression)
     return SegmentView(
@@ -106,8 +106,8 @@ async def view(work: Work, segment: Segment, context: FilterContext) -> SegmentV
         items,
         match,
         segment.rev,
-        None if total is None else min(total, MOST_COUNTED),
-        (total or 0) > MOST_COUNTED,
+        None if total is None else min(total, MOST_COUNTED_IN_LIST),
+        (total or 0) > MOST_COUNTED_IN_LIST,
         segment.due_at is not None,
         segment.created_by,
         segment.created_at,

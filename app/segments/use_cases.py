@@ -12,6 +12,7 @@ from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
 from app.filters.parse import describe, filter_problems, parse, stored_form, to_items
 from app.filters.references import Use, still_used_message
+from app.filters.stored import decode_filter_or_none, decode_filters
 from app.patch import resolve
 from app.segments.domain import clean_name, dependent_segments, group_problem
 from app.segments.schemas import SegmentChangeForm, SegmentForm
@@ -19,7 +20,7 @@ from app.work import Work
 from db.models import Segment
 from db.queries.references import find_uses, lock_for_deletion, lock_for_reference
 from db.queries.segment_members import restart_failed_segments
-from db.queries.segments import compare_segments_now, filters_by_id, lock_segments, readable_filter
+from db.queries.segments import compare_segments_now, lock_segments
 from db.repositories.tags import slug_of
 
 
@@ -81,7 +82,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     if form.f is not UNSET or form.match is not UNSET:
         await lock_for_reference(work.session)
         fields, tags = await work.fields.catalog(), await work.tags.names()
-        match, items = to_items(readable_filter(segment.filter))
+        match, items = to_items(decode_filter_or_none(segment.filter))
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
         stored = msgspec.to_builtins(group)
         if stored != segment.filter:
@@ -97,14 +98,14 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
 
 def filter_sentence(segment: Segment, fields: Fields, tags: dict[str, str]) -> str:
     """The filter of a segment as a sentence."""
-    expression = readable_filter(segment.filter)
+    expression = decode_filter_or_none(segment.filter)
     return "(unreadable filter)" if expression is None else describe(expression, fields, tags)
 
 
 async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:
     """Checks the change against all segments, schedules affected watched segments for evaluation now, and
     restarts segments whose evaluation had failed. Raises `Invalid`."""
-    filters = filters_by_id(await work.segments.sorted_by_name()) | {segment_id: expression}
+    filters = decode_filters(await work.segments.sorted_by_name()) | {segment_id: expression}
     problem = group_problem(filters)
     if problem:
         raise Invalid({"f": problem})

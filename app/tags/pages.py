@@ -9,7 +9,7 @@ from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
 from app.tags.use_cases import users_of
 from app.web.actions import action, actions
 from app.work import Work
-from db.queries.tags import TagWithContacts, tag_with_contacts, tags_with_contacts
+from db.queries.tags import TagWithContacts, find_tag_with_contacts, list_tags_with_contacts
 
 EDIT = Permission.EDIT_CONTACTS
 
@@ -17,12 +17,12 @@ EDIT = Permission.EDIT_CONTACTS
 async def tag_list(work: Work) -> TagList:
     """Every tag, with the number of contacts that have it."""
     create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
-    return TagList([_line(tag) for tag in await tags_with_contacts(work.session)], actions(create))
+    return TagList([_line(tag) for tag in await list_tags_with_contacts(work.session)], actions(create))
 
 
 async def tag_page(work: Work, tag_id: UUID) -> TagPage:
     """One tag, and the workflows and segments that use it. Raises `NotFound`."""
-    tag = await tag_with_contacts(work.session, tag_id)
+    tag = await find_tag_with_contacts(work.session, tag_id)
     if tag is None:
         raise NotFound("tag")
     used = await users_of(work, tag_id)

@@ -9,7 +9,7 @@ from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.references import Use, still_used_message
 from app.work import Work
 from db.queries.references import find_uses, lock_for_deletion
-from db.queries.tags import tag_with_contacts
+from db.queries.tags import find_tag_with_contacts
 from db.repositories.tags import slug_of
 
 LONGEST = 60
@@ -76,7 +76,7 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
-    counted = await tag_with_contacts(work.session, tag_id)
+    counted = await find_tag_with_contacts(work.session, tag_id)
     total = counted.contacts if counted else 0
     check_expected(expected, total, "contact has this tag", "contacts have this tag")
     await work.session.delete(tag)

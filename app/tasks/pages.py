@@ -13,7 +13,7 @@ from app.permissions import Permission
 from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
 from app.web.actions import Action, action, actions
 from app.work import Work
-from db.queries.tasks import NamedTask, count_tasks, named_task, task_page
+from db.queries.tasks import NamedTask, count_tasks, fetch_task_page, find_task
 from db.queries.tasks import TaskView as View
 
 EDIT = Permission.EDIT_CONTACTS
@@ -43,7 +43,7 @@ def view_of(work: Work, named: NamedTask) -> TaskView:
 
 async def task_view(work: Work, task_id: UUID) -> TaskView:
     """One task. Raises `NotFound`."""
-    named = await named_task(work.session, task_id)
+    named = await find_task(work.session, task_id)
     if named is None:
         raise NotFound("task")
     return view_of(work, named)
@@ -95,7 +95,7 @@ async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
     if chosen is None:
         raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
     me = work.principal.user_id if work.principal is not None else None
-    tasks, more = await task_page(work.session, chosen, me, work.now, after, PAGE_SIZE)
+    tasks, more = await fetch_task_page(work.session, chosen, me, work.now, after, PAGE_SIZE)
     counts = await count_tasks(work.session, me, work.now)
     items = [view_of(work, task) for task in tasks]
     return TaskList(

@@ -30,8 +30,8 @@ def neighbor_links(
     path: str,
     filters: Mapping[str, str],
     rows: Sequence[Identified],
-    after: object,
-    before: object,
+    after: UUID | None,
+    before: UUID | None,
     *,
     more: bool,
 ) -> tuple[str, str]:

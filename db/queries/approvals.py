@@ -45,7 +45,7 @@ def _may_be_answered_by(user_id: UUID | None, *, manages: bool) -> ColumnElement
     return or_(named, func.jsonb_array_length(Approval.users) == 0) if manages else named
 
 
-async def open_approvals(
+async def list_open_approvals(
     session: AsyncSession, user_id: UUID | None, *, manages: bool
 ) -> list[NamedApproval]:
     """Open questions that this member may answer, the most urgent first, at most 100."""
@@ -53,16 +53,14 @@ async def open_approvals(
     return await _fetch(session, query.order_by(Approval.due_at, Approval.id).limit(MOST))
 
 
-async def closed_approvals(session: AsyncSession) -> list[NamedApproval]:
+async def list_closed_approvals(session: AsyncSession) -> list[NamedApproval]:
     """The latest answered or expired approvals."""
     closed_at = func.coalesce(Approval.answered_at, Approval.due_at)
     query = _APPROVALS.where(Approval.status.in_(("answered", "expired")))
     return await _fetch(session, query.order_by(closed_at.desc(), Approval.id.desc()).limit(MOST_CLOSED))
 
 
-async def open_approval_of_visit(
-    session: AsyncSession, enrollment_id: UUID, seq: int
-) -> NamedApproval | None:
+async def find_open_approval(session: AsyncSession, enrollment_id: UUID, seq: int) -> NamedApproval | None:
     """The open question of a visit; None when there is none."""
     of_visit = (Approval.enrollment_id == enrollment_id, Approval.seq == seq)
     approvals = await _fetch(session, _APPROVALS.where(_IS_OPEN, *of_visit).limit(1))

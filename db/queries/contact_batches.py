@@ -1,4 +1,5 @@
-"""Reads and changes contacts a batch at a time: their columns and custom values, and their tags."""
+"""Contacts of a batch of the engine: reads them, and writes what steps changed, which differs from contact to
+contact. What members do to many contacts at once is in `contact_writes`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,8 @@ from app.filters.facts import FactValue
 from app.filters.fields import BUILT_IN, TEXT_FIELDS
 from app.json_types import Json
 from db.queries.batch_statements import BatchStatement, write_batch
-from db.queries.statements import execute
+from db.queries.statements import execute, fetch_all
+from db.queries.tags import TagName
 
 _WRITABLE_FIELDS = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
 # Consents that a step may change too; _WRITE_CONTACT_VALUES has an expression of its own for each.
@@ -39,6 +41,13 @@ class ContactUpdate(msgspec.Struct, frozen=True):
     id: UUID
     built_in: Mapping[str, FactValue]
     custom: Mapping[str, FactValue]
+
+
+class TagsOfContact(msgspec.Struct, frozen=True):
+    """The ids of all tags of a contact that has some."""
+
+    contact_id: UUID
+    tags: list[UUID]
 
 
 class TagOfContact(msgspec.Struct, frozen=True):
@@ -131,6 +140,7 @@ async def read_deleted_contacts(session: AsyncSession, ids: Iterable[UUID]) -> l
 
 
 async def _contacts(session: AsyncSession, statement: Executable, ids: Sequence[UUID]) -> list[StoredContact]:
+    # Not fetch_all: the columns depend on the built-in fields and become one dict.
     rows = (await session.execute(statement, {"ids": ids})).all()
     return [
         StoredContact(row[0], dict(zip(CONTACT_COLUMNS, row[1:-1], strict=True)), row[-1]) for row in rows
@@ -139,8 +149,8 @@ async def _contacts(session: AsyncSession, statement: Executable, ids: Sequence[
 
 async def read_contact_tags(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
     """The tags of those of these contacts that have some."""
-    rows = (await session.execute(_READ_CONTACT_TAGS, {"ids": ids})).all()
-    return {contact: set(tags) for contact, tags in rows}
+    rows = await fetch_all(session, TagsOfContact, _READ_CONTACT_TAGS, ids=ids)
+    return {row.contact_id: set(row.tags) for row in rows}
 
 
 async def update_contacts(session: AsyncSession, rows: Sequence[ContactUpdate], now: datetime) -> None:
@@ -160,8 +170,7 @@ async def remove_contact_tags(session: AsyncSession, rows: Sequence[TagOfContact
 
 async def read_tag_names(session: AsyncSession, tags: Sequence[UUID]) -> dict[UUID, str]:
     """The names of those of these tags that exist."""
-    rows = (await session.execute(_READ_TAG_NAMES, {"ids": tags})).all()
-    return {row.id: row.name for row in rows}
+    return {row.id: row.name for row in await fetch_all(session, TagName, _READ_TAG_NAMES, ids=tags)}
 
 
 async def delete_contacts(session: AsyncSession, ids: Sequence[UUID], now: datetime) -> None:

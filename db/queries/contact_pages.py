@@ -18,7 +18,7 @@ from db.models import Contact, ContactTag, Enrollment, Tag, User, Workflow
 from db.queries.contact_conditions import Clause
 from db.queries.statements import fetch_all, fetch_one, fetch_scalar, fetch_scalars
 
-MOST_COUNTED = 10_000
+MOST_COUNTED_IN_LIST = 10_000
 SortValue: TypeAlias = str | datetime
 
 
@@ -162,7 +162,7 @@ async def fetch_contact_page(
     return (page[::-1] if backwards else page), more
 
 
-async def count_contacts(session: AsyncSession, condition: Clause, most: int = MOST_COUNTED) -> int:
+async def count_contacts(session: AsyncSession, condition: Clause, most: int = MOST_COUNTED_IN_LIST) -> int:
     """The number of contacts, counted up to one more than `most`."""
     mine = Contact.account_id == session.info["account_id"]
     some = select(literal(1)).select_from(Contact).where(mine, condition).limit(most + 1).subquery()

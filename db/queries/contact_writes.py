@@ -1,5 +1,6 @@
-"""Changes of many contacts of the session's account with one statement each. The caller holds the locks of
-the rows (`lock_next_contacts`) and writes their audit entries (`contact_audit`)."""
+"""Bulk edits by members: one change of many contacts with one statement. The caller holds the locks of the
+rows (`lock_next_contacts`) and writes their audit entries (`contact_audit`). What steps of workflows change
+is written by `contact_batches`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,7 +37,7 @@ delete from contact_tags
 returning contact_id
 """)
 _RESTORE = text("""
-with asked as (
+with deleted as (
   select id, email, external_id,
          row_number() over (partition by coalesce(email, id::text)
                             order by deleted_at desc, id) as nth_email,
@@ -46,12 +47,12 @@ with asked as (
    where account_id = current_account() and id = any(cast(:contact_ids as uuid[])) and deleted_at is not null)
 update contacts c
    set deleted_at = null, deletion_job_id = null, updated_at = cast(:now as timestamptz), rev = c.rev + 1
-  from asked a
- where c.account_id = current_account() and c.id = a.id and a.nth_email = 1 and a.nth_id = 1
+  from deleted d
+ where c.account_id = current_account() and c.id = d.id and d.nth_email = 1 and d.nth_id = 1
    and not exists (select from contacts o where o.account_id = current_account() and o.deleted_at is null
-                                             and o.email = a.email)
+                                             and o.email = d.email)
    and not exists (select from contacts o where o.account_id = current_account() and o.deleted_at is null
-                                             and o.external_id = a.external_id)
+                                             and o.external_id = d.external_id)
 returning c.id
 """)
 
@@ -92,7 +93,7 @@ async def set_consent_of_contacts(
     return before
 
 
-async def delete_contacts(
+async def delete_contacts_by_job(
     session: AsyncSession, contact_ids: Sequence[UUID], now: datetime, job_id: UUID
 ) -> list[UUID]:
     """Soft-deletes live contacts in the name of a job; returns those that were live."""

@@ -18,7 +18,7 @@ def _has_value(field_id: UUID) -> ColumnElement[bool]:
     return Contact.fields.op("?")(str(field_id))
 
 
-async def options_in_use(session: AsyncSession, field_id: UUID, options: Sequence[str]) -> list[str]:
+async def find_options_in_use(session: AsyncSession, field_id: UUID, options: Sequence[str]) -> list[str]:
     """The options, out of these, that live contacts have."""
     value = Contact.fields[str(field_id)].astext
     query = select(value).where(_own(), Contact.deleted_at.is_(None), value.in_(list(options))).distinct()

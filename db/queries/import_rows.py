@@ -138,7 +138,7 @@ async def list_unapplied_rows(session: AsyncSession, import_id: UUID, most: int)
     return await fetch_all(session, StoredRow, query.order_by(ImportRow.line).limit(most))
 
 
-async def last_checked_line(session: AsyncSession, import_id: UUID) -> int:
+async def read_last_checked_line(session: AsyncSession, import_id: UUID) -> int:
     """The last line that has a verdict; 0 without any."""
     query = select(func.max(ImportRow.line)).where(_mine(session, import_id))
     return await fetch_scalar(session, int, query) or 0

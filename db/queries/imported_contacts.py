@@ -115,7 +115,9 @@ async def insert_contacts(
     return {*await fetch_scalars(session, UUID, _INSERT_CONTACTS, **_columns(contacts), now=now)}
 
 
-async def update_contacts(session: AsyncSession, contacts: Sequence[ContactValues], now: datetime) -> None:
+async def update_imported_contacts(
+    session: AsyncSession, contacts: Sequence[ContactValues], now: datetime
+) -> None:
     """Sets these values and leaves all others; a denied consent stays denied."""
     if contacts:
         await execute(session, _UPDATE_CONTACTS, **_columns(contacts), now=now)
@@ -137,7 +139,7 @@ def _custom(contact: ContactValues) -> dict[str, Value]:
     }
 
 
-async def add_tags(
+async def add_tags_of_import(
     session: AsyncSession, contact_ids: Sequence[UUID], tag_ids: Sequence[UUID], now: datetime
 ) -> list[AddedTag]:
     """Gives every contact every tag; returns those that are new, sorted by contact and tag."""

@@ -25,7 +25,7 @@ class ListedMessage(msgspec.Struct, frozen=True):
     received_at: datetime
 
 
-async def mailbox_page(
+async def fetch_mailbox_page(
     session: AsyncSession,
     q: str,
     after: UUID | None,

@@ -57,7 +57,8 @@ class VersionDocument(msgspec.Struct, frozen=True):
 
 _READ_ACCOUNT = text("select name, time_zone, default_region from accounts where id = current_account()")
 _READ_CUSTOM_FIELDS = text("""
-select id, key, label, type, options from custom_fields where account_id = current_account() order by id
+select id, key, label, type, options from custom_fields where account_id = current_account()
+ order by position, id
 """).columns(options=JSONB)
 _READ_SEGMENT_FILTERS = text("""
 select id, filter from segments where account_id = current_account() order by id
@@ -84,7 +85,7 @@ async def read_account(session: AsyncSession) -> AccountSettings:
 
 
 async def read_custom_fields(session: AsyncSession) -> list[StoredField]:
-    """All custom fields of the account."""
+    """All custom fields of the account, in their order."""
     return await fetch_all(session, StoredField, _READ_CUSTOM_FIELDS)
 
 

@@ -14,11 +14,11 @@ from app.engine.core.draft import Draft
 from app.engine.core.version import Version, load_version
 from app.filters.ast import FilterError
 from app.filters.references import Use
+from app.filters.stored import decode_filter
 from app.json_types import Json, JsonObject
 from app.workflows.domain.references import names_option, references
-from db.queries.segments import decode_filter
+from db.queries.fields import read_field_catalog
 from db.queries.statements import execute, fetch_all
-from db.repositories.fields import FieldRepository
 
 ReferenceKind = Literal["tag", "field", "segment", "workflow", "user"]
 Names = Callable[[Version | Draft], bool]
@@ -121,7 +121,7 @@ async def lock_for_deletion(session: AsyncSession) -> None:
 
 async def find_uses(session: AsyncSession, kind: ReferenceKind, target: str) -> list[Use]:
     """What uses the target; `target` is an id, or the key of a field."""
-    fields = await FieldRepository(session=session).catalog()
+    fields = await read_field_catalog(session)
 
     def named(source: Version | Draft) -> bool:
         return (kind, target) in references(source, fields).rows()

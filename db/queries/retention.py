@@ -98,7 +98,7 @@ async def find_accounts_with_old_events(engine: AsyncEngine, before: datetime) -
         )
 
 
-async def delete_contacts(session: AsyncSession, before: datetime, most: int) -> list[UUID]:
+async def erase_deleted_contacts(session: AsyncSession, before: datetime, most: int) -> list[UUID]:
     """Erases contacts deleted before then, with everything that belongs to them; returns their ids."""
     return await fetch_scalars(session, UUID, _DELETE_CONTACTS, before=before, most=most)
 

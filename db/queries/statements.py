@@ -6,11 +6,12 @@
 
     _DUE = text("select id, due_at from enrollments where … limit :limit")
 
-    async def due_enrollments(session: AsyncSession, limit: int) -> list[DueEnrollment]:
+    async def list_due_enrollments(session: AsyncSession, limit: int) -> list[DueEnrollment]:
         return await fetch_all(session, DueEnrollment, _DUE, limit=limit)
 
-A struct is built from the columns of a row in their order: they have the names of its fields, which each call
-checks. Reading a field of a struct is faster than reading a column of a row."""
+A struct is built from the columns of a row in their order. Each call checks that they have the names of its
+fields, not that the values have their types. Reading a field of a struct is faster than reading a column of a
+row."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -45,7 +46,8 @@ async def fetch_all(
     /,
     **values: SqlValue,
 ) -> list[StructT]:
-    """All rows as structs. Raises ColumnsDifferError when the columns are not the fields of `struct`."""
+    """All rows as structs. Raises ColumnsDifferError when the columns have other names than the fields of
+    `struct`; the types of the values are not checked."""
     result = await session.execute(statement, values)
     columns = tuple(result.keys())
     if columns != struct.__struct_fields__:

@@ -24,6 +24,13 @@ class AccountMember(msgspec.Struct, frozen=True):
     name: str
 
 
+class OwnerCount(msgspec.Struct, frozen=True):
+    """How many contacts a user owns."""
+
+    owner_id: UUID
+    contacts: int
+
+
 class WorkflowMembership(msgspec.Struct, frozen=True):
     """The workflows that a contact was ever in, is in now (None: in none), and has completed."""
 
@@ -131,7 +138,7 @@ async def read_account_members(session: AsyncSession) -> list[AccountMember]:
 
 async def count_owned_contacts(session: AsyncSession) -> dict[UUID, int]:
     """How many contacts each user owns, of those who own some."""
-    rows = (await session.execute(_COUNT_OWNED_CONTACTS)).all()
+    rows = await fetch_all(session, OwnerCount, _COUNT_OWNED_CONTACTS)
     return {row.owner_id: row.contacts for row in rows}
 
 

@@ -51,18 +51,18 @@ on conflict do nothing
 """)
 
 
-async def tags_with_contacts(session: AsyncSession) -> list[TagWithContacts]:
+async def list_tags_with_contacts(session: AsyncSession) -> list[TagWithContacts]:
     """Every tag, sorted by name."""
     return await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS)
 
 
-async def tag_with_contacts(session: AsyncSession, tag_id: UUID) -> TagWithContacts | None:
+async def find_tag_with_contacts(session: AsyncSession, tag_id: UUID) -> TagWithContacts | None:
     """One tag; None when there is none."""
     tags = await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS.where(Tag.id == tag_id))
     return tags[0] if tags else None
 
 
-async def tag_names(session: AsyncSession) -> dict[str, str]:
+async def list_tag_names(session: AsyncSession) -> dict[str, str]:
     """The names of all tags by id (as text), sorted by name."""
     return {str(tag.id): tag.name for tag in await fetch_all(session, TagName, _NAMES)}
 

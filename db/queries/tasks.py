@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import Contact, Task, User
 
 TaskView: TypeAlias = Literal["mine", "all", "overdue", "done"]
-MOST_OF_CONTACT = 50
+MOST_TASKS_OF_CONTACT = 50
 
 
 class NamedTask(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ def _view(view: TaskView, user_id: UUID | None, now: datetime) -> ColumnElement[
     }[view]
 
 
-async def task_page(
+async def fetch_task_page(
     session: AsyncSession, view: TaskView, user_id: UUID | None, now: datetime, after: UUID | None, limit: int
 ) -> tuple[list[NamedTask], bool]:
     """A page of a view, and whether there are more. Mine are those of `user_id`; in all views the earliest
@@ -92,14 +92,14 @@ async def count_tasks(session: AsyncSession, user_id: UUID | None, now: datetime
     return dict(zip(views, (await session.execute(query)).one(), strict=True))
 
 
-async def tasks_of_contact(session: AsyncSession, contact_id: UUID) -> list[NamedTask]:
+async def list_tasks_of_contact(session: AsyncSession, contact_id: UUID) -> list[NamedTask]:
     """The tasks of a contact: open ones first, sorted by due time."""
     order = (_IS_DONE, _DUE_OR_NEVER, Task.completed_at.desc(), Task.id)
     query = _TASKS.where(Task.contact_id == contact_id, Task.deleted_at.is_(None))
-    return await _fetch(session, query.order_by(*order).limit(MOST_OF_CONTACT))
+    return await _fetch(session, query.order_by(*order).limit(MOST_TASKS_OF_CONTACT))
 
 
-async def named_task(session: AsyncSession, task_id: UUID) -> NamedTask | None:
+async def find_task(session: AsyncSession, task_id: UUID) -> NamedTask | None:
     """One task that isn't deleted; None when there is none."""
     return await _first(session, _TASKS.where(Task.id == task_id, Task.deleted_at.is_(None)))
 

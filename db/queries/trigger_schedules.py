@@ -18,7 +18,7 @@ from app.json_types import JsonObject
 from db.filters import where
 from db.models import Contact
 from db.queries.batch_statements import BatchStatement, write_batch
-from db.queries.statements import execute, fetch_all, fetch_one, fetch_scalar
+from db.queries.statements import execute, fetch_all, fetch_one, fetch_scalar, fetch_scalars
 
 # `next_at` of a schedule that waits for nothing: its workflow is paused, or its rule has no next occurrence.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -236,7 +236,7 @@ def date_falls_on(
     )
 
 
-async def next_contacts(
+async def find_next_contacts(
     session: AsyncSession,
     conditions: Sequence[Filter | ColumnElement[bool] | None],
     fields: Fields,
@@ -259,4 +259,4 @@ async def next_contacts(
             query = query.where(where(condition, Contact.__table__, fields, zone, now))
     if after is not None:
         query = query.where(Contact.id > after)
-    return list(await session.scalars(query.order_by(Contact.id).limit(limit)))
+    return await fetch_scalars(session, UUID, query.order_by(Contact.id).limit(limit))

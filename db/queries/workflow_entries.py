@@ -29,6 +29,13 @@ class StoredHistory(msgspec.Struct, frozen=True):
     last_hour_anywhere: int
 
 
+class EntryCount(msgspec.Struct, frozen=True):
+    """How many contacts entered a workflow within a day."""
+
+    workflow_id: UUID
+    entered: int
+
+
 class NewEnrollment(msgspec.Struct, frozen=True):
     """An enrollment to start; `superseded` says that a later event of the same batch ended it, `settled_at`
     when its settle time is over."""
@@ -80,10 +87,10 @@ select w.workflow_id, w.contact_id, count(e.id) > 0 as entered_before, max(e.end
 """)
 # By id, which begins with its creation time: reads the last day only, however many enrollments there are.
 _COUNT_ENTRIES_TODAY = text("""
-select (select count(*) from (
+select w.id as workflow_id, (select count(*) from (
           select from enrollments e
            where e.account_id = current_account() and e.workflow_id = w.id and e.id > :since
-             and e.entered_at > cast(:now as timestamptz) - interval '1 day' limit w.cap) x) as entered, w.id
+             and e.entered_at > cast(:now as timestamptz) - interval '1 day' limit w.cap) x) as entered
   from unnest(cast(:workflows as uuid[]), cast(:caps as int[])) w(id, cap)
 """)
 _INSERT_ENROLLMENTS = BatchStatement(
@@ -138,9 +145,16 @@ async def count_recent_entries(
 ) -> dict[UUID, int]:
     """How many contacts entered each of these workflows within a day, counted up to its cap. `since` is an id
     from before that day."""
-    values = {"workflows": list(caps), "caps": list(caps.values()), "since": since, "now": now}
-    rows = (await session.execute(_COUNT_ENTRIES_TODAY, values)).all()
-    return {row.id: row.entered for row in rows}
+    rows = await fetch_all(
+        session,
+        EntryCount,
+        _COUNT_ENTRIES_TODAY,
+        workflows=list(caps),
+        caps=list(caps.values()),
+        since=since,
+        now=now,
+    )
+    return {row.workflow_id: row.entered for row in rows}
 
 
 async def insert_enrollments(

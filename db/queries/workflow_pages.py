@@ -126,7 +126,7 @@ async def list_versions(session: AsyncSession, workflow_id: UUID) -> list[Listed
     return await fetch_all(session, ListedVersion, _LIST_VERSIONS, workflow=workflow_id, most=MOST_LISTED)
 
 
-async def last_version(session: AsyncSession, workflow_id: UUID) -> int:
+async def read_last_version(session: AsyncSession, workflow_id: UUID) -> int:
     """The highest number of a version of a workflow; 0 when none was published."""
     return await fetch_scalar(session, int, _LAST_VERSION, workflow=workflow_id) or 0
 

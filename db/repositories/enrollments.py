@@ -10,7 +10,7 @@ from db.tenancy import TenantRepository
 class EnrollmentRepository(TenantRepository[Enrollment]):
     model_type = Enrollment
 
-    async def locked(self, enrollment_id: UUID) -> Enrollment | None:
+    async def lock(self, enrollment_id: UUID) -> Enrollment | None:
         """The row, locked until the transaction ends."""
         return await self.get_one_or_none(Enrollment.id == enrollment_id, with_for_update=True)
 

@@ -1,8 +1,8 @@
 """Custom fields. What contacts have in them is read by db/queries/field_values.py."""
 
-from app.filters.fields import FieldSpec, custom_field, field_catalog
+from app.filters.fields import FieldSpec
 from db.models import CustomField
-from db.queries.segments import account_names
+from db.queries.fields import read_field_catalog
 from db.tenancy import TenantRepository
 
 
@@ -16,10 +16,4 @@ class FieldRepository(TenantRepository[CustomField]):
     async def catalog(self) -> dict[str, FieldSpec]:
         """Every field that filters and contacts of this account know, by key: built-in ones first, with the
         members, segments and workflows that conditions may name."""
-        return field_catalog(
-            (
-                custom_field(field.id, field.key, field.label, field.type, field.options)
-                for field in await self.in_order()
-            ),
-            await account_names(self.session),
-        )
+        return await read_field_catalog(self.session)

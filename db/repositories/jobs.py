@@ -21,7 +21,7 @@ class JobRepository(TenantRepository[Job]):
             *conditions, LimitOffset(limit, 0), order_by=[Job.created_at.desc(), Job.id.desc()]
         )
 
-    async def locked(self, job_id: UUID) -> Job | None:
+    async def lock(self, job_id: UUID) -> Job | None:
         """The row, locked until the transaction ends."""
         return await self.get_one_or_none(Job.id == job_id, with_for_update=True)
 

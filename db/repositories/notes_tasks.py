@@ -7,7 +7,7 @@ from advanced_alchemy.filters import LimitOffset
 from db.models import Note, Task
 from db.tenancy import TenantRepository
 
-MOST_OF_CONTACT = 50
+MOST_NOTES_OF_CONTACT = 50
 
 
 class NoteRepository(TenantRepository[Note]):
@@ -17,7 +17,7 @@ class NoteRepository(TenantRepository[Note]):
         """The latest notes about a contact."""
         return await self.get_many(
             Note.deleted_at.is_(None),
-            LimitOffset(MOST_OF_CONTACT, 0),
+            LimitOffset(MOST_NOTES_OF_CONTACT, 0),
             contact_id=contact_id,
             order_by=[("created_at", True), ("id", True)],
         )

@@ -1,4 +1,4 @@
-"""Segments. db/queries/segments.py reads their filters, segment_members.py their members."""
+"""Segments. Their members are in db/queries/segment_members.py, changes of their filters use segments.py."""
 
 from advanced_alchemy.filters import LimitOffset
 

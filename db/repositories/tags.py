@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from db.models import Tag
-from db.queries.tags import insert_missing_tags, tag_names
+from db.queries.tags import insert_missing_tags, list_tag_names
 from db.tenancy import TenantRepository
 
 
@@ -18,7 +18,7 @@ class TagRepository(TenantRepository[Tag]):
 
     async def names(self) -> dict[str, str]:
         """Names by id (as text), sorted by name."""
-        return await tag_names(self.session)
+        return await list_tag_names(self.session)
 
     async def ensure(self, names: Iterable[str]) -> dict[str, UUID]:
         """The tag id of each name; missing tags are created. Blank names are left out, names that differ only

@@ -31,7 +31,7 @@ async def claim_effect(stage: Stage) -> Any:
         return effects[0] if effects else None
 
 
-def made_effect(**values: Any) -> ClaimedEffect:
+def claimed_effect(**values: Any) -> ClaimedEffect:
     """A claimed effect with these values; those of a row may be more than it has."""
     effect: dict[str, Any] = {
         "id": uuid7(), "fence": 1, "kind": "email", "payload": {}, "idempotency_key": "k", "on_doubt": "hold",

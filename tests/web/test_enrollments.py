@@ -72,7 +72,7 @@ async def test_counts_stop_at_their_limit(world: World, monkeypatch: pytest.Monk
         cast.owner.account_id, uuid7(),
     )  # fmt: skip
     await completed(world, cast, 4)
-    monkeypatch.setattr(pages, "MOST_COUNTED", 2)
+    monkeypatch.setattr(pages, "MOST_COUNTED_IN_LIST", 2)
     none = dict.fromkeys(("incomplete", "exited", "failed"), 0)
     async with world.script(cast.owner) as client:
         listed = (await client.get("/enrollments")).json()

@@ -13,6 +13,7 @@ from app.engine.core.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
 from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.program_cache import AccountContext
 from app.engine.recovery.transient_errors import is_transient
+from app.filters.stored import decode_filter
 from app.redaction import redact
 from app.work import Work
 from db.filters import where
@@ -34,7 +35,6 @@ from db.queries.segment_members import (
     read_members,
     set_next_comparison,
 )
-from db.queries.segments import decode_filter
 
 log = structlog.get_logger(__name__)
 COMPARE_INTERVAL = timedelta(minutes=15)

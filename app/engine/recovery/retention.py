@@ -17,11 +17,11 @@ from app.work import SYSTEM, Work, open_work
 from db.queries.retention import (
     asks_history,
     delete_activity,
-    delete_contacts,
     delete_filter_refusals,
     delete_schedule_jobs,
     delete_unreferenced_events,
     delete_webhook_deliveries,
+    erase_deleted_contacts,
     find_accounts_with_expired_data,
     find_accounts_with_old_events,
     find_old_events,
@@ -50,7 +50,7 @@ async def delete_expired_data(runtime: Runtime) -> int:
 
 async def _delete_expired_batch(work: Work) -> int:
     """One committed batch of one account; 0 when nothing is left to delete."""
-    contacts = await delete_contacts(work.session, work.now - KEEP_DELETED, BATCH)
+    contacts = await erase_deleted_contacts(work.session, work.now - KEEP_DELETED, BATCH)
     for contact_id in contacts:
         work.audit("contact.erased", "contact", contact_id)
     activity = await delete_activity(work.session, work.now - KEEP_DELETED, BATCH)

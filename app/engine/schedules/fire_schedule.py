@@ -24,8 +24,8 @@ from db.queries.programs import read_version_documents
 from db.queries.trigger_schedules import (
     OccurrenceEvent,
     date_falls_on,
+    find_next_contacts,
     insert_occurrence_events,
-    next_contacts,
 )
 
 BATCH = 500
@@ -53,7 +53,7 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
     if trigger is None:
         return True
     at, now = datetime.fromisoformat(args.at), datetime.fromisoformat(args.now)
-    contact_ids = await next_contacts(
+    contact_ids = await find_next_contacts(
         work.session,
         contact_conditions(trigger, at, account.cached.fields, account.zone),
         account.cached.fields,

@@ -73,7 +73,7 @@ def _request(contact_id: UUID, workflow_id: UUID, source: str) -> NewEvent:
 async def locked_row(work: Work, enrollment_id: UUID) -> Row:
     """One enrollment, locked until the transaction ends, so that the engine leaves it alone. Raises
     `NotFound`."""
-    row = await work.enrollments.locked(enrollment_id)
+    row = await work.enrollments.lock(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
     return row

@@ -95,7 +95,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     if header.status == "paused":
         raise NotNow(PAUSED)
     version = await work.versions.load(args.workflow_id, args.number)
-    locked = await work.jobs.locked(job.id)
+    locked = await work.jobs.lock(job.id)
     if version is None or locked is None:
         raise NotFound("job" if version else "version")
     result = msgspec.convert(locked.result or {}, AudienceResult)

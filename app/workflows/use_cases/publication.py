@@ -24,7 +24,7 @@ from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, che
 from db.models import WorkflowVersion
 from db.queries.circuit_breakers import reopen_changed_steps
 from db.queries.version_migration import wake_archived_enrollments
-from db.queries.workflow_pages import last_version
+from db.queries.workflow_pages import read_last_version
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
@@ -51,7 +51,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     names = await read_builder_names(work)
     if problems := blocking(draft, names.fields, names.names):
         raise NotPublishable(problems)
-    number = await last_version(work.session, workflow_id) + 1
+    number = await read_last_version(work.session, workflow_id) + 1
     version = freeze(draft, workflow_id, number)
     digest = content_hash(version)
     live = await work.versions.find(workflow_id, header.live_version) if header.live_version else None

@@ -42,9 +42,9 @@ from db.queries.workflow_pages import (
     count_by_place,
     count_visits,
     fetch_workflow_page,
-    last_version,
     list_stopped_steps,
     list_versions,
+    read_last_version,
 )
 
 
@@ -92,7 +92,7 @@ async def view_of(work: Work, header: Workflow, draft: Draft) -> tuple[WorkflowV
     row = await work.versions.find(header.id, header.live_version) if header.live_version else None
     live = load_version(row.document) if row else None
     changed = not row or not has_content(row, content_hash(freeze(draft, header.id, 0)))
-    last = await last_version(work.session, header.id)
+    last = await read_last_version(work.session, header.id)
     view = WorkflowView(
         header.id, header.name, header.description, header.status, header.rev, header.live_version,
         last + 1, changed, header.updated_at, header.held,

@@ -239,7 +239,7 @@ async def run_move(work: Work, job: Job) -> bool:
     version = await work.versions.load(args.workflow_id, args.number)
     if header is None or version is None or header.live_version != args.number:
         raise Conflict(f"Version {args.number} is no longer live, so no more enrollments were moved to it.")
-    locked = await work.jobs.locked(job.id)
+    locked = await work.jobs.lock(job.id)
     if locked is None:
         raise NotFound("job")
     rows = await lock_next_marked(work.session, job.id, BATCH)

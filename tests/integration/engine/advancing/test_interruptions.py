@@ -148,7 +148,7 @@ async def test_marking_interrupted_effects_skips_locked_enrollments(stage: Stage
     await expire_lease(stage)
     async with open_work(stage.runtime, stage.account, SYSTEM) as mover:
         row = await stage.enrollment(person)
-        assert await mover.enrollments.locked(row["id"]) is not None
+        assert await mover.enrollments.lock(row["id"]) is not None
         async with asyncio.timeout(5), open_work(stage.runtime, stage.account, SYSTEM) as work:
             assert await mark_interrupted(work) == 0
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:

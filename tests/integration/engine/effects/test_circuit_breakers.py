@@ -18,7 +18,7 @@ from app.work import open_work
 from app.workflows.use_cases.read import counted
 from jobs.turns import drain
 from tests.support.breaker_kit import MANY, open_endpoint, run_many, statuses
-from tests.support.pending_effects import made_effect
+from tests.support.pending_effects import claimed_effect
 from tests.support.scenario import USER, Stage
 
 
@@ -188,7 +188,7 @@ async def test_outcomes_without_a_server_are_not_answered(stage: Stage) -> None:
         outcome = await mailer.send(failure)
         assert isinstance(outcome, Refused)
         assert not outcome.answered
-    effect = made_effect(payload={"internal": True, "users": []})
+    effect = claimed_effect(payload={"internal": True, "users": []})
     assert await send_by_channel(stage.runtime, stage.account, effect) == Sent(
         {"answer": "None of the recipients is a member anymore."}, answered=False
     )

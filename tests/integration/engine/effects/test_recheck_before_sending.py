@@ -12,7 +12,7 @@ from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.work import SYSTEM, open_work
 from jobs.turns import match_and_advance
-from tests.support.pending_effects import claim_effect, expire_lease, made_effect
+from tests.support.pending_effects import claim_effect, claimed_effect, expire_lease
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
@@ -102,7 +102,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
         committed[person] = row["at"]
 
     for row in rows:
-        effect = made_effect(**dict(row) | {"payload": {}})
+        effect = claimed_effect(**dict(row) | {"payload": {}})
         await asyncio.gather(
             unsubscribe(row["contact_id"]), begin_effect(stage.runtime, stage.account, effect)
         )
@@ -162,7 +162,7 @@ async def test_change_during_the_lock_wait_is_noticed(stage: Stage, change: str,
     effect = await claim_effect(stage)
     enrollment = (await stage.enrollment(person))["id"]
     async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
-        await mover.enrollments.locked(enrollment)
+        await mover.enrollments.lock(enrollment)
         beginning = asyncio.create_task(begin_effect(stage.runtime, stage.account, effect))
         while not await stage.sql(WAITING):  # noqa: ASYNC110 -- the database sends no signal
             await asyncio.sleep(0.01)

@@ -1,0 +1,52 @@
+"""The fields that filters and contacts of an account know, with the names that conditions may refer to."""
+
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.filters.fields import AccountNames, FieldSpec, custom_field, field_catalog
+from app.filters.stored import decode_filters
+from app.json_types import JsonObject
+from db.queries.programs import read_custom_fields
+from db.queries.statements import fetch_all
+
+
+class NamedRow(msgspec.Struct, frozen=True):
+    """A member, segment or workflow; only a segment has a filter."""
+
+    kind: Literal["users", "segments", "workflows"]
+    id: UUID
+    name: str
+    filter: JsonObject | None
+
+
+_READ_NAMES = text("""
+select 'users' as kind, m.user_id as id, u.name, null as filter
+  from memberships m join users u on u.id = m.user_id where m.account_id = current_account()
+ union all
+select 'segments', s.id, s.name, s.filter from segments s where s.account_id = current_account()
+ union all
+select 'workflows', w.id, w.name, null from workflows w where w.account_id = current_account()
+ order by 3, 2
+""").columns(filter=JSONB)
+
+
+async def read_field_catalog(session: AsyncSession) -> dict[str, FieldSpec]:
+    """Every field by key: built-in ones first, with the members, segments and workflows that conditions may
+    name, then the account's own in their order."""
+    custom = await read_custom_fields(session)
+    specs = [custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom]
+    return field_catalog(specs, await read_account_names(session))
+
+
+async def read_account_names(session: AsyncSession) -> AccountNames:
+    """The account's members, segments and workflows by id, sorted by name, and the segments' filters."""
+    rows = await fetch_all(session, NamedRow, _READ_NAMES)
+    names: dict[str, dict[str, str]] = {"users": {}, "segments": {}, "workflows": {}}
+    for row in rows:
+        names[row.kind][str(row.id)] = row.name
+    return AccountNames(names["users"], names["segments"], names["workflows"], decode_filters(rows))
