@@ -22,7 +22,7 @@ from app.runtime import Runtime
 from app.work import SYSTEM, open_work
 from db.queries.due_accounts import find_due_accounts
 from jobs.job_runner import run_jobs
-from jobs.settings import TURN_BATCHES, TURN_SECONDS, TURN_TASKS, TurnTask
+from jobs.settings import SENDERS_PER_JOB, TURN_BATCHES, TURN_SECONDS, TURN_TASKS, TurnTask
 
 log = structlog.get_logger(__name__)
 MAX_ROUNDS = 10_000
@@ -98,12 +98,15 @@ async def _due_accounts(runtime: Runtime) -> list[UUID]:
 
 
 class AccountTurns:
-    """The turns of one task in this process. An account has `task.slots` turns at a time and never more: two,
-    so that one batch is decided while the database writes the other; one for sending, so that a server that
-    hangs holds up its own account only."""
+    """The turns of one task in this process: as many at a time as the setting WORKER_CONCURRENCY says,
+    however they come. An account has `task.slots` of them and never more: two, so that one batch is decided
+    while the database writes the other; one for sending, so that a server that hangs holds up its own account
+    only."""
 
     def __init__(self, runtime: Runtime, task: TurnTask, run_batch: RunBatch) -> None:
         self.runtime, self.task, self.run_batch = runtime, task, run_batch
+        self.places = max(1, runtime.settings.worker_concurrency) * (SENDERS_PER_JOB if task.senders else 1)
+        self._free_places = asyncio.Semaphore(self.places)
         self.running: Counter[UUID] = Counter()
         self.asked_meanwhile: set[UUID] = set()  # while all turns of the account were under way
         self.large: set[UUID] = set()  # accounts whose last batch was a large one
@@ -140,28 +143,39 @@ class AccountTurns:
         self.running[account] += 1
         rows = 0
         try:
-            end = time.monotonic() + TURN_SECONDS
-            for _ in range(batches):
-                if on_large_batch and account in self.large and self.running[account] < self.task.slots:
-                    await on_large_batch()
-                    on_large_batch = None
-                batch = await self.run_batch(self.runtime, account, self.keep_going)
-                rows += batch
-                (self.large.add if batch >= LARGE_BATCH else self.large.discard)(account)
-                if batch < self.task.full_batch or self.stopping or time.monotonic() >= end:
-                    break
+            rows = await self._run_batches(account, batches, on_large_batch)
         except Exception:
             # The sweep finds this account again within a second; the other accounts continue.
             log.exception("turn.error", task=self.task.name, account=str(account))
         finally:
             self._release(account)
         if rows:
-            self.rows += rows
             self.counts[via] += 1
             self.worked_at[account] = time.monotonic()
         look_again = rows > 0 or account in self.asked_meanwhile
         self.asked_meanwhile.discard(account)
         return look_again
+
+    async def _run_batches(
+        self, account: UUID, batches: int, on_large_batch: Callable[[], Awaitable[None]] | None
+    ) -> int:
+        """Returns how many rows were claimed. If a batch fails, those before it are committed all the
+        same."""
+        rows = 0
+        async with self._free_places:
+            end = time.monotonic() + TURN_SECONDS
+            for _ in range(batches):
+                if self.stopping:
+                    break
+                if on_large_batch and account in self.large and self.running[account] < self.task.slots:
+                    await on_large_batch()
+                    on_large_batch = None
+                batch = await self.run_batch(self.runtime, account, self.keep_going)
+                rows, self.rows = rows + batch, self.rows + batch
+                (self.large.add if batch >= LARGE_BATCH else self.large.discard)(account)
+                if batch < self.task.full_batch or time.monotonic() >= end:
+                    break
+        return rows
 
     def _release(self, account: UUID) -> None:
         self.running[account] -= 1

@@ -35,7 +35,7 @@ from db.queries.turn_counts import add_turns
 from db.queries.worker_heartbeats import delete_silent_workers, record_worker
 from jobs.executors import Executor, InlineExecutor, SaqExecutor
 from jobs.saq_workers import SaqWorkers
-from jobs.settings import SENDERS_PER_JOB, SWEEP_SECONDS
+from jobs.settings import SWEEP_SECONDS
 from jobs.turns import all_turns
 from jobs.watchdog import watch_event_loop
 
@@ -56,11 +56,7 @@ class WorkerProcess:
         self.woken = asyncio.Event()
         self.guard = RestoreGuard(runtime)
         self.turns = all_turns(runtime)
-        places = max(1, runtime.settings.worker_concurrency)
-        concurrency = {
-            name: places * (SENDERS_PER_JOB if turns.task.senders else 1)
-            for name, turns in self.turns.items()
-        }
+        concurrency = {name: turns.places for name, turns in self.turns.items()}
         self.executor: Executor = (
             SaqExecutor(runtime, self.turns, concurrency)
             if runtime.settings.executor == "saq"

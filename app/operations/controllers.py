@@ -32,7 +32,7 @@ class JobController(Controller):
         status: FromQuery[StatusFilter] = "",
         queue: FromQuery[str] = "",
     ) -> JobList:
-        """Queues, present failures, workers and the latest jobs of this account."""
+        """Queues, present failures, turns, workers and the latest jobs of this account."""
         return await job_list(work, status, FORMER_QUEUES.get(queue, queue))
 
     @get("/{job_id:uuid}", page="jobs/show.html", fragment="jobs/_job.html",

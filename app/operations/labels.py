@@ -30,11 +30,11 @@ QUEUES = {
 }
 # The tasks of workers, by how a contact meets them.
 TURNS: dict[TurnName, str] = {
-    "match": "Match events",
-    "advance": "Advance enrollments",
-    "send": "Send messages and webhook calls",
-    "schedules": "Fire schedules",
-    "jobs": "Run background jobs",
+    "match": "Matching",
+    "advance": "Advancing",
+    "send": "Sending",
+    "schedules": "Schedules",
+    "jobs": "Background jobs",
 }
 FAILURES = {
     "job": "Job",

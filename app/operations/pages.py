@@ -1,7 +1,6 @@
 """Builds the Jobs page from PostgreSQL: effects, enrollments and jobs, seen as queues. Redis is only asked
 how many SAQ jobs wait and run."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +13,16 @@ from app.health.worker_health import SILENT_SECONDS
 from app.operations.circuit_breakers import breaker_lines, trials
 from app.operations.failures import failing_now
 from app.operations.labels import TURNS, queue_label, result_labels, title_of
-from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, TurnLine, WorkerLine
+from app.operations.schemas import (
+    JobLine,
+    JobList,
+    JobPage,
+    QueueLine,
+    Tile,
+    TurnLine,
+    TurnTotals,
+    WorkerLine,
+)
 from app.permissions import Permission
 from app.ports import QueueDepth, TurnName
 from app.web.actions import action, actions
@@ -78,17 +86,18 @@ def _worker(worker: RunningWorker) -> WorkerLine:
 
 
 async def _turns(work: Work, depths: Mapping[TurnName, QueueDepth] | None) -> list[TurnLine]:
-    """The queues of SAQ beside what PostgreSQL has."""
+    """The queues of SAQ beside what PostgreSQL has due."""
     connection = await work.session.connection()
     due = await find_due_tasks(connection, work.runtime.clock.offset, work.account_id)
-    done: Counter[tuple[str, bool]] = Counter()
-    for count in await read_turns(connection):
-        done[count.task, count.via == "saq"] += count.turns
+    if not work.may(RUN):
+        return [TurnLine(task, label, task in due, None) for task, label in TURNS.items()]
+    done = {(count.task, count.via): count.turns for count in await read_turns(connection)}
     lines = []
     for task, label in TURNS.items():
         depth = depths[task] if depths else None
         queued, running = (depth.queued, depth.running) if depth else (None, None)
-        lines.append(TurnLine(task, label, task in due, queued, running, done[task, True], done[task, False]))
+        ways = [done.get((task, via), 0) for via in ("saq", "sweep", "inline")]
+        lines.append(TurnLine(task, label, task in due, TurnTotals(queued, running, *ways)))
     return lines
 
 

@@ -77,19 +77,26 @@ class BreakerLine(msgspec.Struct):
     opened_at: datetime | None
 
 
+class TurnTotals(msgspec.Struct):
+    """The turns of one task, of all accounts. `queued` and `running` are SAQ jobs, None when Redis doesn't
+    respond. The others count the turns of all workers so far, by how they came: as SAQ jobs, by the sweep, or
+    from the queues of a worker with `EXECUTOR=inline`."""
+
+    queued: int | None
+    running: int | None
+    by_saq: int
+    by_sweep: int
+    inline: int
+
+
 class TurnLine(msgspec.Struct):
-    """One task that workers do in turns. `due` says whether PostgreSQL has work of it for this account.
-    `queued` and `running` are SAQ jobs of all accounts, None when Redis doesn't respond. `done` are the turns
-    of all workers so far, by how they came: as a SAQ job, or in the process (the sweep, and
-    `EXECUTOR=inline`)."""
+    """One task that workers do in turns. `due` says whether PostgreSQL has work of it for this account;
+    `all_accounts` is only for members with the permission jobs:run."""
 
     task: str
     label: str
     due: bool
-    queued: int | None
-    running: int | None
-    done_by_saq: int
-    done_in_process: int
+    all_accounts: TurnTotals | None
 
 
 class WorkerLine(msgspec.Struct):

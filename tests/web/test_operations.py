@@ -175,18 +175,28 @@ async def test_other_accounts_find_no_job(world: World) -> None:
 async def test_jobs_page_shows_the_queues_of_saq_beside_what_is_due(world: World) -> None:
     cast = await cast_of(world)
     other = await cast_of(world)
-    runtime = world.runtime
     async with world.script(cast.owner) as client:
         before = {turn["task"]: turn for turn in (await client.get("/jobs")).json()["turns"]}
         assert list(before) == ["match", "advance", "send", "schedules", "jobs"]
         assert before["match"]["due"], "an event that nobody has matched"
         await world.sql("update events set matched_at = now() where account_id = $1", cast.account)
-        await runtime.enqueue("match", other.account)
+        await world.runtime.enqueue("match", other.account)
         after = {turn["task"]: turn for turn in (await client.get("/jobs")).json()["turns"]}
         assert not after["match"]["due"], "only of this account"
-        assert after["match"]["queued"] == before["match"]["queued"] + 1
-        assert after["match"]["running"] == 0
+        assert after["match"]["all_accounts"]["queued"] == before["match"]["all_accounts"]["queued"] + 1
+        assert after["match"]["all_accounts"]["running"] == 0
     async with world.browser(cast.owner) as client:
         page = (await client.get("/jobs")).text
-        assert "Advance enrollments" in page
-        assert "By SAQ" in page
+        assert "Advancing" in page
+        assert "By sweep" in page
+
+
+async def test_what_all_accounts_do_is_not_shown_to_viewers(world: World) -> None:
+    cast = await cast_of(world)
+    viewer = await world.person("viewer", cast.account)
+    async with world.script(viewer) as client:
+        turns = (await client.get("/jobs")).json()["turns"]
+        assert [turn["all_accounts"] for turn in turns] == [None] * 5
+        assert turns[0]["due"]
+    async with world.browser(viewer) as client:
+        assert "By sweep" not in (await client.get("/jobs")).text
