@@ -108,7 +108,7 @@ class SaqExecutor:
 
         if not await turns.run(account_id, "saq", on_large_batch=enqueue_second):
             return
-        for name in await self._due_tasks(account_id):
+        for name in await self._tasks_after(task, account_id):
             if name == task:
                 accepted = await self.runtime.enqueue.next_turn(name, account_id, slot, turn + 1)
                 self._or_run_here(name, account_id, accepted)
@@ -139,17 +139,19 @@ class SaqExecutor:
 
     async def _run_overdue(self, name: TurnName, account_id: UUID) -> None:
         if await self.turns[name].run(account_id, "sweep"):
-            for due in await self._due_tasks(account_id):
-                await self._enqueue(due, account_id)
+            for following in await self._tasks_after(name, account_id):
+                await self._enqueue(following, account_id)
 
-    async def _due_tasks(self, account_id: UUID) -> list[TurnName]:
+    async def _tasks_after(self, task: TurnName, account_id: UUID) -> list[TurnName]:
+        """The tasks that are due after a turn that claimed something. Sending always: what a circuit breaker
+        does after a probe is not announced by a row that is due."""
         try:
             async with self.runtime.engine.connect() as connection:
                 names = await find_due_tasks(connection, self.runtime.clock.offset, account_id)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("database.unreachable", error=type(error).__name__)
             return []  # the sweep finds them
-        return [name for name in self.turns if name in names]
+        return [name for name in self.turns if name in names or name == task == "send"]
 
     async def _enqueue(self, name: TurnName, account_id: UUID) -> None:
         self._or_run_here(name, account_id, await self.runtime.enqueue(name, account_id))

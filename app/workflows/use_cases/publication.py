@@ -82,7 +82,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     noted = await _noted(work, version, choices, names)
     work.audit("workflow.published", "workflow", workflow_id, {**changes, **noted})
     await sync_workflow_triggers(work, workflow_id)
-    work.notify_worker("advance", "schedules")
+    work.notify_worker("advance", "schedules", "send")
     await work.commit()
     return done
 

@@ -17,7 +17,8 @@ depends_on = None
 # As `due_accounts` (0013), but task by task, for one account or for all. Per account one look at the front of
 # each index: it costs the same for one due row and for a million. Only where something is due its workflows are
 # looked at, one by one: what is held, or paused with its enrollment, waits for a member. A call whose worker is
-# gone is due all the same: it may be in doubt. `offset 0` keeps each look from running more than once.
+# gone is due all the same: it may be in doubt. A circuit breaker is due when its time has come and effects wait
+# behind it, or none are left, so that it is deleted. `offset 0` keeps each look from running more than once.
 DUE_WORK = """
 due_work(moment timestamptz, one_account uuid)
 returns table (account_id uuid, tasks text[], oldest timestamptz)
@@ -26,10 +27,10 @@ language sql stable security definer set search_path = pg_catalog, public, pg_te
          array_remove(array[
            case when due.match is not null then 'match' end,
            case when due.advance is not null then 'advance' end,
-           case when due.send is not null then 'send' end,
+           case when coalesce(due.effect, due.breaker) is not null then 'send' end,
            case when due.schedules is not null then 'schedules' end,
            case when due.jobs is not null then 'jobs' end], null),
-         least(due.match, due.advance, due.send, due.schedules, due.jobs)
+         least(due.match, due.advance, due.effect, due.breaker, due.schedules, due.jobs)
   from accounts a cross join lateral (select
     (select v.occurred_at from events v where v.account_id = a.id and v.matched_at is null
         order by v.id limit 1) as match,
@@ -54,7 +55,21 @@ language sql stable security definer set search_path = pg_catalog, public, pg_te
       where (select f.due_at from effects f where f.account_id = a.id
                 and f.status in ('pending', 'retry', 'claimed')
                 and f.due_at > '-infinity' and f.due_at <= moment order by f.due_at limit 1) is not null)
-      as send,
+      as effect,
+    (select min(b.until) from circuit_breakers b
+        join workflows w on w.account_id = b.account_id and w.id = b.workflow_id and not w.held
+      where b.account_id = a.id and b.until <= moment
+        and not exists (select from circuit_breakers o where o.account_id = b.account_id
+                           and o.workflow_id = b.workflow_id and o.step_key = b.step_key
+                           and o.state <> 'closed' and o.until > moment)
+        and (not exists (select from effects f where f.account_id = b.account_id
+                            and f.workflow_id = b.workflow_id and f.step_key = b.step_key
+                            and f.status in ('pending', 'retry', 'claimed'))
+             or exists (select from effects f
+                          join enrollments e on e.account_id = f.account_id and e.id = f.enrollment_id
+                           and e.status = 'active' and e.paused_at is null
+                         where f.account_id = b.account_id and f.workflow_id = b.workflow_id
+                           and f.step_key = b.step_key and f.status in ('pending', 'retry')))) as breaker,
     least(
       (select k.next_at from trigger_schedules k where k.account_id = a.id and k.next_at <= moment
           order by k.next_at limit 1),
@@ -67,7 +82,7 @@ language sql stable security definer set search_path = pg_catalog, public, pg_te
         and j.due_at <= moment order by j.due_at limit 1) as jobs
     offset 0) due
   where a.id = coalesce(one_account, a.id)
-    and least(due.match, due.advance, due.send, due.schedules, due.jobs) is not null
+    and least(due.match, due.advance, due.effect, due.breaker, due.schedules, due.jobs) is not null
   order by 3
 $$
 """
@@ -82,4 +97,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("task", "via", name=op.f("pk_turn_counts")),
     )
     grant_to_app_user(("turn_counts",), "select, insert, update")
-    add_definer_function("due_work(timestamptz, uuid)", DUE_WORK, ())
+    add_definer_function("due_work(timestamptz, uuid)", DUE_WORK, ("circuit_breakers",))

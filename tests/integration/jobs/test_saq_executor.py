@@ -2,26 +2,57 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
-from app.engine.core.steps import UpdateField
+from app.engine.core.steps import SendEmail, UpdateField
 from app.engine.core.triggers import ContactCreated
 from app.integrations.job_notifier import JobNotifier
-from app.ports import TurnName
+from app.operations.circuit_breakers import try_now
+from app.ports import Refused, TurnName
 from app.runtime import Runtime
 from app.settings import Settings
+from app.work import open_work
 from jobs.executors import SaqExecutor
 from jobs.settings import TURN_TASKS, first_turn, turn_key
 from jobs.turns import KeepGoing, all_turns
 from jobs.worker import WorkerProcess
-from tests.support.scenario import Stage
-from tests.support.worker_process import saq_worker, until
+from tests.support.breaker_kit import run_many
+from tests.support.fakes import Outside
+from tests.support.scenario import USER, Stage
+from tests.support.worker_process import until
+
+
+@asynccontextmanager
+async def working(
+    runtime: Runtime, executor: Literal["saq", "inline"] = "saq"
+) -> AsyncIterator[WorkerProcess]:
+    """A worker in this process."""
+    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor=executor))
+    worker = WorkerProcess(ours)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop.set()
+        await running
+        await worker.saq.close()
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    client = Redis.from_url(settings.redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
 
 
 def recorder(batches: list[UUID], rows: dict[UUID, list[int]]) -> Callable[..., Awaitable[int]]:
@@ -67,7 +98,8 @@ async def test_every_task_has_a_queue_of_its_own(runtime: Runtime) -> None:
 
 async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, redis: Redis) -> None:
     await stage.workflow([UpdateField(field="city", value="Oslo")], ContactCreated(key="t1"))
-    async with saq_worker(stage.runtime) as worker:
+    async with working(stage.runtime) as worker:
+        await until(lambda: ready(worker))
         for person in await stage.contacts(20):
             await stage.emit("contact.created", person)
 
@@ -81,6 +113,10 @@ async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, re
 async def in_oslo(stage: Stage, count: int) -> bool:
     rows = await stage.sql("select from contacts where account_id = $1 and city = 'Oslo'", stage.account)
     return len(rows) == count
+
+
+async def ready(worker: WorkerProcess) -> bool:
+    return worker.guard.checked
 
 
 async def test_what_redis_lost_runs_in_the_process(stage: Stage, redis: Redis) -> None:
@@ -106,7 +142,8 @@ async def test_accounts_take_turns_by_saq(runtime: Runtime, redis: Redis) -> Non
     """A large account's turn ends after twenty batches; then the other one's turn comes."""
     large, small = UUID(int=101), UUID(int=102)
     order: list[UUID] = []
-    async with saq_worker(runtime) as worker:
+    async with working(runtime) as worker:
+        await until(lambda: ready(worker))
         for name, turns in worker.turns.items():
             rows = {large: [500] * 200, small: [1]} if name == "match" else {}
             turns.run_batch = recorder(order if name == "match" else [], rows)
@@ -180,3 +217,52 @@ async def test_a_large_batch_gets_the_account_a_second_turn(runtime: Runtime, re
     await executor.on_job("match", account, slot=0, turn=1, hops=0)
     assert await queue.count("queued") == 1
     await queue.disconnect()
+
+
+@pytest.mark.parametrize("executor", ["saq", "inline"])
+async def test_effects_behind_a_breaker_go_out_after_its_probe(
+    stage: Stage, outside: Outside, redis: Redis, executor: Literal["saq", "inline"]
+) -> None:
+    """The probe is due by nothing but the breaker, and what it releases by nothing but the next turn."""
+    outside.answers = [Refused("dead", permanent=False, error_class="unreachable")] * 12
+    workflow = await run_many(stage, SendEmail(subject="a", body="b"), 40)
+    await stage.drain()
+    outside.answers.clear()
+    before = await effects_by_status(stage)
+    assert before["retry"] + before["pending"] > 20, "they wait behind the breaker"
+    async with working(stage.runtime, executor) as worker:
+        await until(lambda: ready(worker))
+        async with open_work(stage.runtime, stage.account, USER) as work:
+            await try_now(work, workflow, "s1")
+
+        async def released() -> bool:
+            rows = await stage.sql(
+                "select from enrollments where account_id = $1 and wait_reason = 'breaker_open'",
+                stage.account,
+            )
+            return not rows
+
+        await until(released, 15)
+
+
+async def test_a_breaker_with_nothing_behind_it_is_deleted(
+    stage: Stage, outside: Outside, redis: Redis
+) -> None:
+    outside.answers = [Refused("dead", permanent=False, error_class="unreachable")] * 12
+    await run_many(stage, SendEmail(subject="a", body="b"), 40)
+    await stage.drain()
+    await stage.sql("update effects set status = 'cancelled' where account_id = $1", stage.account)
+    await stage.sql(
+        "update circuit_breakers set until = now() - interval '1 second' where account_id = $1", stage.account
+    )
+    async with working(stage.runtime):
+
+        async def deleted() -> bool:
+            return not await stage.sql("select from circuit_breakers where account_id = $1", stage.account)
+
+        await until(deleted, 15)
+
+
+async def effects_by_status(stage: Stage) -> Counter[str]:
+    rows = await stage.sql("select status from effects where account_id = $1", stage.account)
+    return Counter(row["status"] for row in rows)
