@@ -118,12 +118,12 @@ class Enqueue(Protocol):
     """Enqueues turns of an account. It never raises: without the job, a sweep finds the work."""
 
     async def __call__(self, task: TurnName, account_id: UUID, *, beside: bool = False) -> bool:
-        """Enqueues a turn unless one is waiting, with `beside` also beside those that run; False when Redis
+        """Enqueues a turn unless one is waiting; with `beside` one beside those that run. False when Redis
         did not answer."""
 
-    async def next_turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = 3) -> bool:
-        """Enqueues one turn by its number, which a process that has its turns of the account already passes
-        on, `hops` times at most. False when Redis did not answer."""
+    async def turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = 0) -> bool:
+        """Enqueues one turn by its number, which a process that has its turns of the account passes on,
+        `hops` times at most. False when Redis did not answer."""
 
     async def depths(self) -> dict[TurnName, QueueDepth] | None:
         """What waits and runs, by task; None when Redis did not answer."""

@@ -6,9 +6,10 @@ due seconds later. `InlineExecutor`: SAQ jobs only wake this process, whose own 
 Both are given SAQ jobs (`on_job`) and due accounts (`on_due`), and have loops to serve (`loops`).
 """
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -21,9 +22,11 @@ from app.runtime import Runtime
 from db.queries.due_accounts import DueAccount, find_due_tasks
 from jobs.account_queue import AccountQueue
 from jobs.overdue import Due, OverdueWatch
+from jobs.settings import MOST_HOPS, first_turn, following_turn
 from jobs.turns import AccountTurns
 
 log = structlog.get_logger(__name__)
+ENQUEUED_AT_ONCE = 100
 Loop: TypeAlias = Callable[[], Awaitable[None]]
 # Which tasks may get work from a turn of a task.
 NEXT_TASKS: dict[TurnName, tuple[TurnName, ...]] = {
@@ -92,15 +95,19 @@ class SaqExecutor:
         self.runtime, self.turns, self.concurrency = runtime, turns, concurrency
         self.watch = OverdueWatch()
         self.arrived: Counter[TurnName] = Counter()  # jobs since the last sweep
+        # The slot and number of the last turn that this process enqueued, of what was due at the last sweep.
+        self.enqueued: dict[tuple[TurnName, UUID], tuple[int, int]] = {}
         self.queues = {name: AccountQueue(turns[name], partial(self._run_overdue, name)) for name in turns}
 
     async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """Runs the turn of a SAQ job, then enqueues the next one."""
         self.arrived[task] += 1
         turns = self.turns[task]
+        if turns.stopping or (hops and turns.is_full(account_id)):
+            # Another process may have room, and would have nothing to do without this turn.
+            await self._enqueue_turn(task, account_id, slot, following_turn(turn, time.time()), hops - 1)
+            return
         if not turns.admits(account_id):
-            if hops:  # another process may have room, and would have nothing to do without this turn
-                await self.runtime.enqueue.next_turn(task, account_id, slot, turn + 1, hops - 1)
             return
 
         async def enqueue_second() -> None:
@@ -110,8 +117,8 @@ class SaqExecutor:
             return
         for name in await self._tasks_after(task, account_id):
             if name == task:
-                accepted = await self.runtime.enqueue.next_turn(name, account_id, slot, turn + 1)
-                self._or_run_here(name, account_id, accepted)
+                following = following_turn(turn, time.time())
+                await self._enqueue_turn(name, account_id, slot, following, MOST_HOPS)
             else:
                 await self._enqueue(name, account_id)
 
@@ -126,12 +133,31 @@ class SaqExecutor:
             )
             for name, account_id in _by_task(accounts)
         ]
+        self._forget_all_but(due)
         arrived, self.arrived = self.arrived, Counter()
         plan = self.watch.plan(due, time.monotonic(), arrived)
-        for entry in plan.enqueue:
-            await self._enqueue(entry.task, entry.account_id)
         for entry in plan.run:
             self.queues[entry.task].add([entry.account_id])
+        for part in _in_parts(plan.enqueue, ENQUEUED_AT_ONCE):
+            await asyncio.gather(*(self._enqueue_again(entry.task, entry.account_id) for entry in part))
+
+    async def _enqueue_again(self, name: TurnName, account_id: UUID) -> None:
+        """Enqueues the turn that this process enqueued last: nothing happens if it is still in the queue, and
+        it is there again if it got lost."""
+        slot, turn = self.enqueued.get((name, account_id), (0, first_turn(time.time())))
+        await self._enqueue_turn(name, account_id, slot, turn, 0)
+
+    async def _enqueue_turn(self, name: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
+        self.enqueued[name, account_id] = (slot, turn)
+        accepted = await self.runtime.enqueue.turn(name, account_id, slot, turn, max(hops, 0))
+        self._or_run_here(name, account_id, accepted)
+
+    def _forget_all_but(self, due: Sequence[Due]) -> None:
+        """Nothing is kept of accounts that are not due."""
+        keys = {(entry.task, entry.account_id) for entry in due}
+        self.enqueued = {key: turn for key, turn in self.enqueued.items() if key in keys}
+        for name, turns in self.turns.items():
+            turns.forget({account_id for task, account_id in keys if task == name})
 
     def loops(self) -> list[Loop]:
         """The loops of the queues of this process."""
@@ -159,6 +185,11 @@ class SaqExecutor:
     def _or_run_here(self, name: TurnName, account_id: UUID, accepted: bool) -> None:
         if not accepted:
             self.queues[name].add([account_id])
+
+
+def _in_parts(entries: Sequence[Due], size: int) -> Iterator[Sequence[Due]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]
 
 
 def _by_task(accounts: Iterable[DueAccount]) -> list[tuple[TurnName, UUID]]:

@@ -36,8 +36,12 @@ class _RestingSaqWorker(SaqWorker[Context]):
     """SAQ's own loop runs at full speed while Redis is away; this one rests after a round that failed."""
 
     jobs_received = 0
+    paused = False
 
     async def process(self) -> bool:
+        if self.paused:
+            await self.event.wait()
+            return False
         before, started = self.jobs_received, time.monotonic()
         try:
             result = await super().process()
@@ -77,6 +81,12 @@ class SaqWorkers:
     async def listen(self) -> None:
         """Takes jobs until `stop`."""
         await asyncio.gather(*(self._listen(worker) for worker in self.workers))
+
+    def pause(self) -> None:
+        """Takes no more jobs, and lets those under way end. A loop that already waits for a job may still
+        take one."""
+        for worker in self.workers:
+            worker.paused = True
 
     def stop(self) -> None:
         """Takes no more jobs, and cancels those under way."""

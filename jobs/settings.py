@@ -4,13 +4,13 @@ nothing of ours.
 A turn is a bounded amount of work of one task for one account. Its job has a key, `task:account:slot:turn`,
 because SAQ refuses a key that is still queued or running:
 
-- A wake-up starts at turn `first_turn(now)`, which changes every five seconds. While its job is queued, the
-  same wake-up is refused. A worker that was killed leaves its key behind for over a minute; five seconds
-  later that key is in nobody's way.
-- A turn that leaves something to do enqueues `turn + 1`, at the end of the queue: so accounts take turns.
-- Slot 1 is for a second turn beside the first, and for a wake-up that comes while the first one runs. Two
-  more are for an account with much to do, whose turns may run in two processes. A process that has its turns
-  of the account passes a turn on.
+- A turn has one of two numbers, `first_turn(now)` or the one after it, and both change every five seconds.
+  The turn that follows another has the other number: so an account has at most two jobs in a slot, one that
+  runs and one that waits, however often it is enqueued. A worker that was killed leaves its key behind for
+  over a minute; five seconds later that key is in no other job's way.
+- A turn that leaves something to do enqueues the next one at the end of the queue: so accounts take turns.
+- The other slots are for an account with much to do, which has two turns in each of two processes. A process
+  that has its turns of the account passes a turn on.
 """
 
 import msgspec
@@ -25,9 +25,8 @@ TURN_SECONDS = 0.25  # a turn begins no more batches after this time
 TURN_BATCHES = 20
 SENDERS_PER_JOB = 8  # so many times as many sending turns as others at a time: they mostly wait
 MOST_HOPS = 3  # how often a turn is passed on by processes that have their turns of the account already
-SLOTS_BESIDE = 4  # of an account with much to do: two turns in each of two processes
+SLOTS = 4  # of an account with much to do: two turns in each of two processes
 FIRST_TURN_SECONDS = 5
-TURNS_PER_START = 1_000_000
 # Longer than any transaction of a turn may take, and than its lease: a job that is canceled rolls back.
 TIMEOUT_BEYOND_LEASE = 300
 
@@ -85,8 +84,13 @@ def queue_name(task: str) -> str:
 
 
 def first_turn(now: float) -> int:
-    """The turn at which a wake-up starts; `now` in seconds since 1970."""
-    return int(now / FIRST_TURN_SECONDS) * TURNS_PER_START
+    """The number of a turn that nothing comes before; `now` in seconds since 1970."""
+    return 2 * int(now / FIRST_TURN_SECONDS)
+
+
+def following_turn(turn: int, now: float) -> int:
+    """The number of the turn after `turn`, which may still be running."""
+    return first_turn(now) + 1 - turn % 2
 
 
 def turn_key(task: str, account_id: str, slot: int, turn: int) -> str:

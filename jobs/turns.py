@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -121,9 +122,18 @@ class AccountTurns:
         """Whether a new batch may begin."""
         return not self.stopping
 
+    def is_full(self, account: UUID) -> bool:
+        """Whether the account has all its turns here."""
+        return self.running[account] >= self.task.slots
+
+    def forget(self, due: AbstractSet[UUID]) -> None:
+        """Keeps nothing of accounts that are neither due nor running."""
+        self.large &= due | self.running.keys()
+        self.worked_at = {account: at for account, at in self.worked_at.items() if account in due}
+
     def admits(self, account: UUID) -> bool:
         """Whether the account may have another turn now; if not, its running turns look once more."""
-        if self.running[account] < self.task.slots:
+        if not self.is_full(account):
             return not self.stopping
         self.asked_meanwhile.add(account)
         return False

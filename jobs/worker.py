@@ -16,12 +16,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.engine.recovery.restore_guard import RestoreGuard
 from app.engine.recovery.retention import delete_expired_data, delete_old_events
@@ -126,13 +127,23 @@ class WorkerProcess:
             (name, via): count for name, kind in self.turns.items() for via, count in kind.counts.items()
         }
         new = {key: count - self._recorded_turns.get(key, 0) for key, count in turns.items()}
-        async with self.runtime.engine.begin() as connection:
-            if not last:
-                host, pid, steps = socket.gethostname(), os.getpid(), self.turns["advance"].rows
-                await record_worker(connection, self.id, host, pid, steps=steps, memory=memory())
-            await delete_silent_workers(connection, self.id if last else None)
-            await add_turns(connection, {key: count for key, count in new.items() if count})
+        if not last:
+            host, pid = socket.gethostname(), os.getpid()
+            steps = self.turns["match"].rows + self.turns["advance"].rows
+            await self._write(
+                lambda connection: record_worker(connection, self.id, host, pid, steps=steps, memory=memory())
+            )
+        await self._write(lambda connection: delete_silent_workers(connection, self.id if last else None))
+        await self._write(
+            lambda connection: add_turns(connection, {key: count for key, count in new.items() if count})
+        )
         self._recorded_turns = turns
+
+    async def _write(self, query: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Each query has a transaction of its own: two workers that delete one another's rows could block
+        each other."""
+        async with self.runtime.engine.begin() as connection:
+            await query(connection)
 
     def _warn(self, event: str, error: Exception | None = None) -> None:
         if time.monotonic() - self._warned_at > QUIET_SECONDS:
@@ -147,6 +158,7 @@ class WorkerProcess:
         await self.stop.wait()
         self.woken.set()
         busy = any(turns.running for turns in self.turns.values())
+        self.saq.pause()
         for turns in self.turns.values():
             turns.stopping = True
         idle = asyncio.gather(*(turns.idle.wait() for turns in self.turns.values()))

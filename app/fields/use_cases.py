@@ -70,6 +70,8 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
 async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
     """Changes the label or the options. Raises `Invalid` when contacts still have an option that would be
     removed, `Conflict` with the list of uses when filters or steps use one, `NotFound`."""
+    if form.options is not UNSET:
+        await lock_for_deletion(work.session)  # before the field's row, as `delete_field` does
     field = await work.fields.get_one_or_none(id=field_id, with_for_update={"key_share": True})
     if field is None:
         raise NotFound("field")
@@ -95,7 +97,7 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 
 async def _refuse_used_options(work: Work, field: CustomField, removed: list[str]) -> None:
-    await lock_for_deletion(work.session)
+    """The caller holds the lock for deletions."""
     used = await find_uses_of_options(work.session, f"custom.{field.id}", removed)
     if used:
         what = f"{', '.join(f'“{option}”' for option in removed[:5])} of {field.label}"

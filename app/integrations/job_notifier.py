@@ -17,10 +17,9 @@ from saq.queue.redis import RedisQueue
 from app.ports import QueueDepth, TurnName
 from jobs.settings import (
     MOST_HOPS,
-    SLOTS_BESIDE,
+    SLOTS,
     TIMEOUT_BEYOND_LEASE,
     TURN_RETRIES,
-    TURN_TASKS,
     TURN_TTL,
     first_turn,
     queue_name,
@@ -57,26 +56,24 @@ class JobNotifier:
         self.queues: dict[TurnName, RedisQueue] = {
             name: RedisQueue(redis, name=queue_name(name)) for name in get_args(TurnName)
         }
-        self.slots = {task.name: task.slots for task in TURN_TASKS}
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
 
     async def __call__(self, task: TurnName, account_id: UUID, *, beside: bool = False) -> bool:
-        """Enqueues a turn in the first slot, or in the second one while the first one's is queued or running:
-        a turn that runs may have looked already. With `beside` in any of four slots, so that an account with
-        much to do has two turns in each of two processes. False when Redis did not answer."""
+        """Enqueues a turn, and the one that follows while the first is queued or running: a turn that runs
+        may have looked already. With `beside`, a turn in another slot. False when Redis did not answer."""
         turn = first_turn(time.time())
+        places = [(slot, turn) for slot in range(1, SLOTS)] if beside else [(0, turn), (0, turn + 1)]
         outcome = Enqueued.WAITING
-        for slot in range(SLOTS_BESIDE if beside else self.slots[task]):
+        for slot, number in places:
             if outcome is Enqueued.WAITING:
-                outcome = await self._enqueue(task, account_id, slot, turn, MOST_HOPS if beside else 0)
+                hops = MOST_HOPS if beside else 0
+                outcome = await self._enqueue(task, account_id, slot, number, hops)
         return outcome is not Enqueued.UNREACHABLE
 
-    async def next_turn(
-        self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = MOST_HOPS
-    ) -> bool:
-        """Enqueues one turn by its number. `hops` is how often a process that has its two turns of the
-        account may pass it on. False when Redis did not answer."""
+    async def turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = 0) -> bool:
+        """Enqueues one turn by its number, which a process that has its turns of the account passes on,
+        `hops` times at most. False when Redis did not answer."""
         return await self._enqueue(task, account_id, slot, turn, hops) is not Enqueued.UNREACHABLE
 
     async def depths(self) -> dict[TurnName, QueueDepth] | None:
@@ -118,7 +115,7 @@ class JobNotifier:
 
     async def close(self) -> None:
         """Waits at most a second for Redis, and never raises."""
-        for queue in self.queues.values():
-            with suppress(Exception):  # a Redis error must not make the shutdown fail
-                async with asyncio.timeout(1):
+        with suppress(Exception):  # a Redis error must not make the shutdown fail
+            async with asyncio.timeout(1):
+                for queue in self.queues.values():
                     await queue.disconnect()

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func
 
 from app.engine.core.draft import Draft
 from app.engine.core.version import Version, load_version
@@ -39,9 +38,9 @@ class WorkflowRepository(TenantRepository[Workflow]):
         await self.add(workflow)
         return workflow.id
 
-    async def save(self, workflow: Workflow) -> None:
+    async def save(self, workflow: Workflow, now: datetime) -> None:
         """Writes what was changed in a workflow that was read before."""
-        workflow.updated_at = func.clock_timestamp()
+        workflow.updated_at = now
         await self.session.flush()
 
 

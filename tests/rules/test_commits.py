@@ -18,7 +18,7 @@ SINGLE_STATEMENTS = {
         "heartbeat": "the next heartbeat of any worker; see tests/faults/test_restore_guard.py",
     },
     "jobs/worker.py": {
-        "record_heartbeat": "the next heartbeat of this worker, within seconds",
+        "_write": "the next heartbeat of this worker, within seconds",
     },
     "db/auth_lookup.py": {
         "by_secret": "the next request writes when the session was last used",

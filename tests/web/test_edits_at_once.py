@@ -52,3 +52,21 @@ async def test_concurrent_edits_do_not_overwrite_each_other(world: World, row: A
     for edit in edits:
         for name, value in edit.items():
             assert stored[name] == ('["free", "pro", "team"]' if name == "options" else value)
+
+
+async def test_a_field_is_changed_and_deleted_at_the_same_moment(world: World) -> None:
+    """Both wait for the lock of deletions, and neither holds the field's row meanwhile: no deadlock."""
+    cast = await cast_of(world)
+    path = f"/fields/{cast.field}"
+    connection = await asyncpg.connect(world.admin_url)
+    async with world.script(cast.owner) as script:
+        async with connection.transaction():
+            await connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended('names:' || $1, 0))", str(cast.account)
+            )
+            change = asyncio.create_task(script.post(path, json={"options": "pro\nteam"}))
+            deletion = asyncio.create_task(script.post(f"{path}/deletion", json={}))
+            await settle(connection, 2)
+        answers = {(await change).status_code, (await deletion).status_code}
+    await connection.close()
+    assert answers <= {200, 204, 404, 409}, answers

@@ -71,7 +71,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
     }
     if changes:
         header.name, header.description = name, description
-        await work.workflows.save(header)
+        await work.workflows.save(header, work.now)
         action = "workflow.renamed" if "name" in changes else "workflow.updated"
         work.audit(action, "workflow", workflow_id, changes)
     await work.commit()

@@ -74,7 +74,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         "status": (header.status, status),
     }
     header.live_version, header.status = version.number, status
-    await work.workflows.save(header)
+    await work.workflows.save(header, work.now)
     done = await _move_enrollments(work, version, choices, paused=status == "paused")
     await _try_again(work, version, load_version(live.document) if live else None, choices)
     if not same:
@@ -138,7 +138,7 @@ async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
     if header.held is held:
         return
     header.held = held
-    await work.workflows.save(header)
+    await work.workflows.save(header, work.now)
     verb = "held" if held else "released"
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (not held, held)})
     work.notify_worker("advance", "send")
@@ -162,7 +162,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
             current={"status": header.status},
         )
     before, header.status = header.status, to
-    await work.workflows.save(header)
+    await work.workflows.save(header, work.now)
     if to == "archived":
         await wake_archived_enrollments(work.session, workflow_id, work.now)
         work.notify_worker("advance")
