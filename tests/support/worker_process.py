@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -97,9 +97,11 @@ class LitestarWorker:
 
 
 @asynccontextmanager
-async def saq_worker(runtime: Runtime) -> AsyncIterator[WorkerProcess]:
-    """A worker in this process, with `EXECUTOR=saq`, that takes jobs already."""
-    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor="saq"))
+async def worker_here(
+    runtime: Runtime, executor: Literal["saq", "inline"] = "saq"
+) -> AsyncIterator[WorkerProcess]:
+    """A worker in this process that takes jobs already."""
+    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor=executor))
     worker = WorkerProcess(ours)
     running = asyncio.create_task(worker.run())
 

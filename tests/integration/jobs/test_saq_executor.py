@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal, get_args
@@ -30,31 +29,7 @@ from jobs.worker import WorkerProcess
 from tests.support.breaker_kit import run_many
 from tests.support.fakes import Outside
 from tests.support.scenario import USER, Stage
-from tests.support.worker_process import until
-
-
-@asynccontextmanager
-async def working(
-    runtime: Runtime, executor: Literal["saq", "inline"] = "saq"
-) -> AsyncIterator[WorkerProcess]:
-    """A worker in this process."""
-    ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor=executor))
-    worker = WorkerProcess(ours)
-    running = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        worker.stop.set()
-        await running
-        await worker.saq.close()
-
-
-@pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    client = Redis.from_url(settings.redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
+from tests.support.worker_process import until, worker_here
 
 
 def recorder(batches: list[UUID], rows: dict[UUID, list[int]]) -> Callable[..., Awaitable[int]]:
@@ -98,8 +73,7 @@ async def test_every_task_has_a_queue_of_its_own(runtime: Runtime) -> None:
 
 async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, redis: Redis) -> None:
     await stage.workflow([UpdateField(field="city", value="Oslo")], ContactCreated(key="t1"))
-    async with working(stage.runtime) as worker:
-        await until(lambda: ready(worker))
+    async with worker_here(stage.runtime) as worker:
         for person in await stage.contacts(20):
             await stage.emit("contact.created", person)
 
@@ -113,10 +87,6 @@ async def test_contacts_go_through_a_workflow_by_saq_jobs_alone(stage: Stage, re
 async def in_oslo(stage: Stage, count: int) -> bool:
     rows = await stage.sql("select from contacts where account_id = $1 and city = 'Oslo'", stage.account)
     return len(rows) == count
-
-
-async def ready(worker: WorkerProcess) -> bool:
-    return worker.guard.checked
 
 
 async def test_what_redis_lost_runs_in_the_process(stage: Stage, redis: Redis) -> None:
@@ -142,8 +112,7 @@ async def test_accounts_take_turns_by_saq(runtime: Runtime, redis: Redis) -> Non
     """A large account's turn ends after twenty batches; then the other one's turn comes."""
     large, small = UUID(int=101), UUID(int=102)
     order: list[UUID] = []
-    async with working(runtime) as worker:
-        await until(lambda: ready(worker))
+    async with worker_here(runtime) as worker:
         for name, turns in worker.turns.items():
             rows = {large: [500] * 200, small: [1]} if name == "match" else {}
             turns.run_batch = recorder(order if name == "match" else [], rows)
@@ -231,8 +200,7 @@ async def test_effects_behind_a_breaker_go_out_after_its_probe(
     outside.answers.clear()
     before = await effects_by_status(stage)
     assert before["retry"] + before["pending"] > 20, "they wait behind the breaker"
-    async with working(stage.runtime, executor) as worker:
-        await until(lambda: ready(worker))
+    async with worker_here(stage.runtime, executor):
         async with open_work(stage.runtime, stage.account, USER) as work:
             await try_now(work, workflow, "s1")
 
@@ -256,7 +224,7 @@ async def test_a_breaker_with_nothing_behind_it_is_deleted(
     await stage.sql(
         "update circuit_breakers set until = now() - interval '1 second' where account_id = $1", stage.account
     )
-    async with working(stage.runtime):
+    async with worker_here(stage.runtime):
 
         async def deleted() -> bool:
             return not await stage.sql("select from circuit_breakers where account_id = $1", stage.account)

@@ -29,7 +29,7 @@ from jobs.turns import all_turns, match_and_advance
 from tests.support.fakes import Outside, TestClock
 from tests.support.http_server import answering, call, listener
 from tests.support.scenario import Stage
-from tests.support.worker_process import saq_worker
+from tests.support.worker_process import worker_here
 from tests.support.world import World
 
 Bell: TypeAlias = Callable[[UUID], Awaitable[None]]  # says that an account has something to send
@@ -254,7 +254,7 @@ async def sending_inline(runtime: Runtime) -> AsyncIterator[Bell]:
 @asynccontextmanager
 async def sending_by_saq(runtime: Runtime) -> AsyncIterator[Bell]:
     """A worker with all its tasks, which sends by SAQ jobs alone."""
-    async with saq_worker(runtime) as worker:
+    async with worker_here(runtime) as worker:
 
         async def ring(account: UUID) -> None:
             assert await runtime.enqueue("send", account)
