@@ -117,9 +117,15 @@ class QueueDepth(msgspec.Struct, frozen=True):
 class Enqueue(Protocol):
     """Enqueues turns of an account. It never raises: without the job, a sweep finds the work."""
 
-    async def __call__(self, task: TurnName, account_id: UUID, *, beside: bool = False) -> bool:
-        """Enqueues a turn unless one is waiting; with `beside` one beside those that run. False when Redis
-        did not answer."""
+    async def __call__(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn unless one is waiting. False when Redis did not answer."""
+
+    async def for_certain(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn, also beside those that are waiting: they may be lost. False when Redis did not
+        answer."""
+
+    async def beside(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn beside those that run. False when Redis did not answer."""
 
     async def turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = 0) -> bool:
         """Enqueues one turn by its number, which a process that has its turns of the account passes on,

@@ -22,7 +22,7 @@ from app.runtime import Runtime
 from db.queries.due_accounts import DueAccount, find_due_tasks
 from jobs.account_queue import AccountQueue
 from jobs.overdue import Due, OverdueWatch
-from jobs.settings import MOST_HOPS, first_turn, following_turn
+from jobs.settings import JOBS_PER_OVERDUE, MOST_HOPS, first_turn, following_turn
 from jobs.turns import AccountTurns
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ class SaqExecutor:
             return
 
         async def enqueue_second() -> None:
-            await self.runtime.enqueue(task, account_id, beside=True)
+            await self.runtime.enqueue.beside(task, account_id)
 
         if not await turns.run(account_id, "saq", on_large_batch=enqueue_second):
             return
@@ -135,17 +135,28 @@ class SaqExecutor:
         ]
         self._forget_all_but(due)
         arrived, self.arrived = self.arrived, Counter()
-        plan = self.watch.plan(due, time.monotonic(), arrived)
+        depths = await self.runtime.enqueue.depths() if due else None
+        places = {
+            name: 1 + arrived[name] // JOBS_PER_OVERDUE
+            for name, depth in (depths or {}).items()
+            if depth.queued
+        }
+        plan = self.watch.plan(due, time.monotonic(), places)
         for entry in plan.run:
             self.queues[entry.task].add([entry.account_id])
         for part in _in_parts(plan.enqueue, ENQUEUED_AT_ONCE):
             await asyncio.gather(*(self._enqueue_again(entry.task, entry.account_id) for entry in part))
 
     async def _enqueue_again(self, name: TurnName, account_id: UUID) -> None:
-        """Enqueues the turn that this process enqueued last: nothing happens if it is still in the queue, and
-        it is there again if it got lost."""
-        slot, turn = self.enqueued.get((name, account_id), (0, first_turn(time.time())))
-        await self._enqueue_turn(name, account_id, slot, turn, 0)
+        """Enqueues a turn, and from then on exactly that one or the one that this process enqueued after it:
+        nothing happens while it is in the queue, and it is there again if it got lost."""
+        enqueue = self.runtime.enqueue
+        if (last := self.enqueued.get((name, account_id))) is not None:
+            accepted = await enqueue.turn(name, account_id, *last)
+        else:
+            self.enqueued[name, account_id] = (0, first_turn(time.time()))
+            accepted = await enqueue.for_certain(name, account_id)
+        self._or_run_here(name, account_id, accepted)
 
     async def _enqueue_turn(self, name: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         self.enqueued[name, account_id] = (slot, turn)

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from app.ports import TurnName
-from jobs.settings import CROWDED_SECONDS, JOBS_PER_OVERDUE, OVERDUE_SECONDS
+from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -29,30 +29,29 @@ class SweepPlan(msgspec.Struct, frozen=True):
 class OverdueWatch:
     """Remembers since when an account has been due without a turn in this process.
 
-    It does not ask whether Redis answers: a queue that was flushed, a job that got lost, a worker that died
-    and one that hangs all leave the account due. Each sweep enqueues what is due; a job that still waits is
-    not enqueued twice. While jobs of other accounts arrive, the account most likely waits behind them: then
-    it is given more time, and few accounts at a time run here."""
+    It does not trust that Redis has the job: a queue that was flushed, a job that got lost, a worker that
+    died and one that hangs all leave the account due. Only while other jobs of the task wait in the queue it
+    is given more time, because it most likely waits among them, and few accounts at a time run here."""
 
     def __init__(self) -> None:
         self._due_since: dict[tuple[TurnName, UUID], float] = {}
 
-    def plan(self, due: Iterable[Due], now: float, arrived: Mapping[TurnName, int]) -> SweepPlan:
-        """`now` in seconds; `arrived` is how many SAQ jobs of each task came to this process since the last
-        sweep. Those of `due` that have waited longest come first."""
+    def plan(self, due: Iterable[Due], now: float, places: Mapping[TurnName, int]) -> SweepPlan:
+        """`now` in seconds; `places` is how many overdue accounts of a task may run here, for the tasks whose
+        jobs wait in Redis; of the others all may. Those of `due` that have waited longest come first."""
         before, self._due_since = self._due_since, {}
-        places = {task: 1 + jobs // JOBS_PER_OVERDUE for task, jobs in arrived.items()}
+        left = dict(places)
         plan = SweepPlan([], [])
         for entry in due:
             key = (entry.task, entry.account_id)
             since = before.get(key, now)
             if entry.running or (entry.worked_at is not None and entry.worked_at > since):
                 since = now
-            crowded = arrived.get(entry.task, 0) > 0
+            crowded = entry.task in places
             overdue = now - since >= (CROWDED_SECONDS if crowded else OVERDUE_SECONDS)
-            if overdue and (not crowded or places[entry.task] > 0):
+            if overdue and (not crowded or left[entry.task] > 0):
                 if crowded:
-                    places[entry.task] -= 1
+                    left[entry.task] -= 1
                 plan.run.append(entry)
                 since = now
             elif not entry.running:

@@ -4,10 +4,10 @@ nothing of ours.
 A turn is a bounded amount of work of one task for one account. Its job has a key, `task:account:slot:turn`,
 because SAQ refuses a key that is still queued or running:
 
-- A turn has one of two numbers, `first_turn(now)` or the one after it, and both change every five seconds.
-  The turn that follows another has the other number: so an account has at most two jobs in a slot, one that
-  runs and one that waits, however often it is enqueued. A worker that was killed leaves its key behind for
-  over a minute; five seconds later that key is in no other job's way.
+- A turn has one of two numbers, `first_turn(now)` or the one after it, and both change every ten seconds. The
+  turn that follows another has the other number: so an account has at most two jobs in a slot, however often
+  it is enqueued. A worker that was killed leaves its key behind for over a minute; ten seconds later that key
+  is in no other job's way.
 - A turn that leaves something to do enqueues the next one at the end of the queue: so accounts take turns.
 - The other slots are for an account with much to do, which has two turns in each of two processes. A process
   that has its turns of the account passes a turn on.
@@ -19,14 +19,14 @@ QUEUE_PREFIX = "switchyard."  # of the names of the queues in Redis
 
 SWEEP_SECONDS = 1.0  # how often each worker looks for due accounts in PostgreSQL
 OVERDUE_SECONDS = 2.0  # an account that is due for so long after it was enqueued gets its turn in the process
-CROWDED_SECONDS = 10.0  # the same while jobs of other accounts arrive: then it most likely waits in the queue
+CROWDED_SECONDS = 10.0  # the same while jobs of the task wait in Redis: its own is most likely among them
 JOBS_PER_OVERDUE = 50  # then for so many jobs that arrive, one overdue account runs in the process
 TURN_SECONDS = 0.25  # a turn begins no more batches after this time
 TURN_BATCHES = 20
 SENDERS_PER_JOB = 8  # so many times as many sending turns as others at a time: they mostly wait
 MOST_HOPS = 3  # how often a turn is passed on by processes that have their turns of the account already
 SLOTS = 4  # of an account with much to do: two turns in each of two processes
-FIRST_TURN_SECONDS = 5
+FIRST_TURN_SECONDS = 10
 # Longer than any transaction of a turn may take, and than its lease: a job that is canceled rolls back.
 TIMEOUT_BEYOND_LEASE = 300
 

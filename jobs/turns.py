@@ -147,8 +147,8 @@ class AccountTurns:
         on_large_batch: Callable[[], Awaitable[None]] | None = None,
     ) -> bool:
         """Runs one turn; whether the account may have more to do. `on_large_batch` is awaited once, before a
-        batch, if the account's last batch was a large one and it has no second turn here. An error is logged:
-        what failed is still due."""
+        batch, if the account's last batch was a large one and there is room for a second turn. An error is
+        logged: what failed is still due."""
         self.idle.clear()
         self.running[account] += 1
         rows = 0
@@ -177,7 +177,7 @@ class AccountTurns:
             for _ in range(batches):
                 if self.stopping:
                     break
-                if on_large_batch and account in self.large and self.running[account] < self.task.slots:
+                if on_large_batch and account in self.large and self._has_room(account):
                     await on_large_batch()
                     on_large_batch = None
                 batch = await self.run_batch(self.runtime, account, self.keep_going)
@@ -186,6 +186,10 @@ class AccountTurns:
                 if batch < self.task.full_batch or time.monotonic() >= end:
                     break
         return rows
+
+    def _has_room(self, account: UUID) -> bool:
+        """Whether the account may have another turn, and nobody else waits for a place."""
+        return not self.is_full(account) and not self._free_places.locked()
 
     def _release(self, account: UUID) -> None:
         self.running[account] -= 1

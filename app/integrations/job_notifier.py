@@ -47,28 +47,42 @@ class JobNotifier:
 
     def __init__(self, redis_url: str, lease_seconds: float) -> None:
         self.timeout = int(lease_seconds) + TIMEOUT_BEYOND_LEASE
-        redis = Redis.from_url(
+        self.redis = Redis.from_url(
             redis_url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self.queues: dict[TurnName, RedisQueue] = {
-            name: RedisQueue(redis, name=queue_name(name)) for name in get_args(TurnName)
+            name: RedisQueue(self.redis, name=queue_name(name)) for name in get_args(TurnName)
         }
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
 
-    async def __call__(self, task: TurnName, account_id: UUID, *, beside: bool = False) -> bool:
+    async def __call__(self, task: TurnName, account_id: UUID) -> bool:
         """Enqueues a turn, and the one that follows while the first is queued or running: a turn that runs
-        may have looked already. With `beside`, a turn in another slot. False when Redis did not answer."""
-        turn = first_turn(time.time())
-        places = [(slot, turn) for slot in range(1, SLOTS)] if beside else [(0, turn), (0, turn + 1)]
+        may have looked already. False when Redis did not answer."""
+        return await self._enqueue_one_of(task, account_id, slots=1)
+
+    async def for_certain(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn, in another slot if need be: workers that were killed leave their keys behind.
+        False when Redis did not answer."""
+        return await self._enqueue_one_of(task, account_id, slots=SLOTS)
+
+    async def _enqueue_one_of(self, task: TurnName, account_id: UUID, slots: int) -> bool:
+        turn, outcome = first_turn(time.time()), Enqueued.WAITING
+        for slot in range(slots):
+            for number in (turn, turn + 1):
+                if outcome is Enqueued.WAITING:
+                    outcome = await self._enqueue(task, account_id, slot, number, 0)
+        return outcome is not Enqueued.UNREACHABLE
+
+    async def beside(self, task: TurnName, account_id: UUID) -> bool:
+        """Enqueues a turn in another slot than the first. False when Redis did not answer."""
         outcome = Enqueued.WAITING
-        for slot, number in places:
+        for slot in range(1, SLOTS):
             if outcome is Enqueued.WAITING:
-                hops = MOST_HOPS if beside else 0
-                outcome = await self._enqueue(task, account_id, slot, number, hops)
+                outcome = await self._enqueue(task, account_id, slot, first_turn(time.time()), MOST_HOPS)
         return outcome is not Enqueued.UNREACHABLE
 
     async def turn(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int = 0) -> bool:
@@ -78,15 +92,16 @@ class JobNotifier:
 
     async def depths(self) -> dict[TurnName, QueueDepth] | None:
         """What waits and runs, by task. None when Redis did not answer."""
-        names = list(self.queues)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                counts = await asyncio.gather(
-                    *(self.queues[name].count(kind) for name in names for kind in ("queued", "active"))
-                )
+            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipe:
+                for queue in self.queues.values():
+                    pipe.llen(queue.namespace("queued"))
+                    pipe.llen(queue.namespace("active"))
+                lengths = await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             return None
-        return {name: QueueDepth(*counts[2 * i : 2 * i + 2]) for i, name in enumerate(names)}
+        pairs = zip(lengths[::2], lengths[1::2], strict=True)
+        return {name: QueueDepth(*pair) for name, pair in zip(self.queues, pairs, strict=True)}
 
     async def _enqueue(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> Enqueued:
         if time.monotonic() < self._skip_until:

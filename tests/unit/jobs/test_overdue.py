@@ -60,26 +60,26 @@ def test_an_account_that_is_being_served_is_left_alone() -> None:
     assert (plan.enqueue, plan.run) == ([], [])
 
 
-def test_while_jobs_of_others_arrive_an_account_waits_longer() -> None:
+def test_an_account_waits_longer_while_other_jobs_wait() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, {"advance": 1})
     assert watch.plan([DUE], OVERDUE_SECONDS, {"advance": 1}).run == []
     assert watch.plan([DUE], CROWDED_SECONDS, {"advance": 1}).run == [DUE]
 
 
-def test_while_jobs_of_others_arrive_few_accounts_run_here() -> None:
+def test_few_overdue_accounts_run_while_other_jobs_wait() -> None:
     """So that most turns come as jobs, also when there are more than the workers can do."""
     accounts = [Due("advance", UUID(int=number)) for number in range(100)]
     watch = OverdueWatch()
-    watch.plan(accounts, 0.0, {"advance": 200})
-    plan = watch.plan(accounts, CROWDED_SECONDS, {"advance": 200})
+    watch.plan(accounts, 0.0, {"advance": 5})
+    plan = watch.plan(accounts, CROWDED_SECONDS, {"advance": 5})
     assert plan.run == accounts[:5]
     assert plan.enqueue == accounts[5:]
-    assert watch.plan(accounts, CROWDED_SECONDS + 1, {"advance": 10}).run == accounts[5:6]
-    assert watch.plan(accounts, CROWDED_SECONDS + 1.5, {}).run == accounts[6:]
+    assert watch.plan(accounts, CROWDED_SECONDS + 1, {"advance": 1}).run == accounts[5:6]
+    assert watch.plan(accounts, CROWDED_SECONDS + 1.5, NO_JOBS).run == accounts[6:]
 
 
-def test_jobs_of_another_task_do_not_count() -> None:
+def test_waiting_jobs_of_another_task_do_not_count() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, {"send": 9})
     assert watch.plan([DUE], OVERDUE_SECONDS, {"send": 9}).run == [DUE]
