@@ -145,17 +145,19 @@ class SaqExecutor:
         for entry in plan.run:
             self.queues[entry.task].add([entry.account_id])
         for part in _in_parts(plan.enqueue, ENQUEUED_AT_ONCE):
-            await asyncio.gather(*(self._enqueue_again(entry.task, entry.account_id) for entry in part))
+            await asyncio.gather(
+                *(self._enqueue_again(entry.task, entry.account_id, entry.task in places) for entry in part)
+            )
 
-    async def _enqueue_again(self, name: TurnName, account_id: UUID) -> None:
-        """Enqueues a turn, and from then on exactly that one or the one that this process enqueued after it:
-        nothing happens while it is in the queue, and it is there again if it got lost."""
-        enqueue = self.runtime.enqueue
-        if (last := self.enqueued.get((name, account_id))) is not None:
-            accepted = await enqueue.turn(name, account_id, *last)
+    async def _enqueue_again(self, name: TurnName, account_id: UUID, crowded: bool) -> None:
+        """Enqueues a turn; while other jobs wait (`crowded`) from the second time on exactly the one that this
+        process enqueued last: nothing happens if it waits too, and it is there again if it got lost."""
+        last = self.enqueued.get((name, account_id))
+        if crowded and last is not None:
+            accepted = await self.runtime.enqueue.turn(name, account_id, *last)
         else:
             self.enqueued[name, account_id] = (0, first_turn(time.time()))
-            accepted = await enqueue.for_certain(name, account_id)
+            accepted = await self.runtime.enqueue.for_certain(name, account_id)
         self._or_run_here(name, account_id, accepted)
 
     async def _enqueue_turn(self, name: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
