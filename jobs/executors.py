@@ -150,8 +150,8 @@ class SaqExecutor:
             )
 
     async def _enqueue_again(self, name: TurnName, account_id: UUID, crowded: bool) -> None:
-        """Enqueues a turn; while other jobs wait (`crowded`) from the second time on exactly the one that this
-        process enqueued last: nothing happens if it waits too, and it is there again if it got lost."""
+        """Enqueues a turn; while other jobs wait (`crowded`) from the second time on exactly the one that
+        this process enqueued last: nothing happens if it waits too, and it is there again if it got lost."""
         last = self.enqueued.get((name, account_id))
         if crowded and last is not None:
             accepted = await self.runtime.enqueue.turn(name, account_id, *last)
