@@ -8,7 +8,7 @@ before its due time is early.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -165,13 +165,12 @@ async def ping_redis(redis: Any, timings: Timings) -> None:
 
 
 async def measure_streams(
-    testbed: Testbed, per_second: int, seconds: int, accounts: Sequence[int]
+    testbed: Testbed, per_second: int, seconds: int, some_accounts: int, many_accounts: int
 ) -> dict[str, Any]:
-    """`measure_stream` with each number of accounts; the figures of the first one have the plain keys."""
+    """`measure_stream` with one account, with some and with many; the figures of one have the plain keys."""
     figures: dict[str, Any] = {"late": {}}
-    for number in accounts:
+    for suffix, number in (("", 1), ("_some_accounts", some_accounts), ("_many_accounts", many_accounts)):
         late, early, by_saq = await measure_stream(testbed, per_second, seconds, number)
-        suffix = "" if number == accounts[0] else f"_{number}_accounts"
         figures |= {f"late_p99_s{suffix}": round(percentile(late, 0.99), 2), f"early{suffix}": early}
         figures["late"][f"{number} accounts"] = {
             "p50_s": round(percentile(late, 0.5), 2),

@@ -33,7 +33,8 @@ class Sizes(msgspec.Struct, frozen=True):
     small: int = 10
     per_second: int = 200
     seconds: int = 60
-    accounts: tuple[int, ...] = (1, 50, 1_000)
+    some_accounts: int = 50
+    many_accounts: int = 1_000
     few: int = 10_000
     many: int = 1_000_000
     sample_seconds: float = 30
@@ -64,7 +65,9 @@ async def measure(parts: Sequence[str], sizes: Sizes) -> dict[str, Any]:
                 figures |= await measure_herd(testbed, sizes.herd, sizes.small)
             if "late" in parts:
                 print_progress("late …")
-                figures |= await measure_streams(testbed, sizes.per_second, sizes.seconds, sizes.accounts)
+                figures |= await measure_streams(
+                    testbed, sizes.per_second, sizes.seconds, sizes.some_accounts, sizes.many_accounts
+                )
             if "memory" in parts:
                 print_progress("memory …")
                 figures |= await measure_memory(testbed, sizes.few, sizes.many, sizes.sample_seconds)

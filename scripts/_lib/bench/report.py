@@ -18,8 +18,8 @@ GOALS: dict[str, tuple[str, str]] = {
     "herd_small_tenant_p99_late_s": ("herd: lateness of the small account, p99, s", "<= 5"),
     "herd_web_p99_ms": ("herd: response time of the web server, p99, ms", "<= 100"),
     "late_p99_s": ("200 due per second: lateness, p99, s", "<= 2"),
-    "late_p99_s_50_accounts": ("  of 50 accounts", "<= 2"),
-    "late_p99_s_1000_accounts": ("  of 1,000 accounts", "<= 2"),
+    "late_p99_s_some_accounts": ("  of 50 accounts", "<= 2"),
+    "late_p99_s_many_accounts": ("  of 1,000 accounts", "<= 2"),
     "early": ("  steps that ran before they were due", "0"),
     "rss_1m_over_10k": ("worker memory: 1,000,000 due, divided by 10,000", "<= 1.2"),
 }
