@@ -1,4 +1,4 @@
-"""Who runs the turns of this process (the setting EXECUTOR).
+"""Runs the turns of this process, in one of two ways (the setting EXECUTOR).
 
 `SaqExecutor`: each turn is a SAQ job. The sweep enqueues what is due, and runs in this process what is still
 due seconds later. `InlineExecutor`: SAQ jobs only wake this process, whose own queues run the turns.
@@ -9,7 +9,7 @@ Both are given SAQ jobs (`on_job`) and due accounts (`on_due`), and have loops t
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -55,8 +55,8 @@ class InlineExecutor:
     """Runs turns of one batch from the queues of this process. After a turn with rows the account goes to the
     back of its queue, and to the queues of the tasks that may follow."""
 
-    def __init__(self, turns: dict[TurnName, AccountTurns], concurrency: dict[TurnName, int]) -> None:
-        self.turns, self.concurrency = turns, concurrency
+    def __init__(self, turns: dict[TurnName, AccountTurns]) -> None:
+        self.turns = turns
         self.queues = {name: AccountQueue(turns[name], partial(self._run_turn, name)) for name in turns}
 
     async def on_job(self, task: TurnName, account_id: UUID, _slot: int, _turn: int, _hops: int) -> None:
@@ -69,8 +69,8 @@ class InlineExecutor:
             self.queues[name].add([account_id])
 
     def loops(self) -> list[Loop]:
-        """As many loops for each queue as it may run turns at a time."""
-        return [queue.serve for name, queue in self.queues.items() for _ in range(self.concurrency[name])]
+        """The loops of the queues of this process."""
+        return _serving(self.queues)
 
     async def _run_turn(self, name: TurnName, account_id: UUID) -> None:
         turns = self.turns[name]
@@ -86,13 +86,11 @@ class InlineExecutor:
 class SaqExecutor:
     """Runs each turn as a SAQ job, and enqueues what is due afterwards.
 
-    What the sweep finds is enqueued too. Two seconds later, if it is still due, and at once when Redis does
+    What the sweep finds is enqueued too. If it stays due (see `jobs.overdue`), and at once when Redis does
     not answer, it gets its turn from a queue of this process instead."""
 
-    def __init__(
-        self, runtime: Runtime, turns: dict[TurnName, AccountTurns], concurrency: dict[TurnName, int]
-    ) -> None:
-        self.runtime, self.turns, self.concurrency = runtime, turns, concurrency
+    def __init__(self, runtime: Runtime, turns: dict[TurnName, AccountTurns]) -> None:
+        self.runtime, self.turns = runtime, turns
         self.watch = OverdueWatch()
         self.arrived: Counter[TurnName] = Counter()  # jobs since the last sweep
         # The slot and number of the last turn that this process enqueued, of what was due at the last sweep.
@@ -174,7 +172,7 @@ class SaqExecutor:
 
     def loops(self) -> list[Loop]:
         """The loops of the queues of this process."""
-        return [queue.serve for name, queue in self.queues.items() for _ in range(self.concurrency[name])]
+        return _serving(self.queues)
 
     async def _run_overdue(self, name: TurnName, account_id: UUID) -> None:
         if await self.turns[name].run(account_id, "sweep"):
@@ -198,6 +196,11 @@ class SaqExecutor:
     def _or_run_here(self, name: TurnName, account_id: UUID, accepted: bool) -> None:
         if not accepted:
             self.queues[name].add([account_id])
+
+
+def _serving(queues: Mapping[TurnName, AccountQueue]) -> list[Loop]:
+    """As many loops for each queue as it may run turns at a time."""
+    return [queue.serve for queue in queues.values() for _ in range(queue.turns.places)]
 
 
 def _in_parts(entries: Sequence[Due], size: int) -> Iterator[Sequence[Due]]:

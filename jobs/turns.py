@@ -23,7 +23,7 @@ from app.runtime import Runtime
 from app.work import SYSTEM, open_work
 from db.queries.due_accounts import find_due_accounts
 from jobs.job_runner import run_jobs
-from jobs.settings import SENDERS_PER_JOB, TURN_BATCHES, TURN_SECONDS, TURN_TASKS, TurnTask
+from jobs.settings import SENDER_FACTOR, TURN_BATCHES, TURN_SECONDS, TURN_TASKS, TurnTask
 
 log = structlog.get_logger(__name__)
 MAX_ROUNDS = 10_000
@@ -106,7 +106,7 @@ class AccountTurns:
 
     def __init__(self, runtime: Runtime, task: TurnTask, run_batch: RunBatch) -> None:
         self.runtime, self.task, self.run_batch = runtime, task, run_batch
-        self.places = max(1, runtime.settings.worker_concurrency) * (SENDERS_PER_JOB if task.senders else 1)
+        self.places = max(1, runtime.settings.worker_concurrency) * (SENDER_FACTOR if task.senders else 1)
         self._free_places = asyncio.Semaphore(self.places)
         self.running: Counter[UUID] = Counter()
         self.asked_meanwhile: set[UUID] = set()  # while all turns of the account were under way

@@ -59,9 +59,9 @@ class WorkerProcess:
         self.turns = all_turns(runtime)
         concurrency = {name: turns.places for name, turns in self.turns.items()}
         self.executor: Executor = (
-            SaqExecutor(runtime, self.turns, concurrency)
+            SaqExecutor(runtime, self.turns)
             if runtime.settings.executor == "saq"
-            else InlineExecutor(self.turns, concurrency)
+            else InlineExecutor(self.turns)
         )
         self.saq = SaqWorkers(
             runtime.settings.redis_url,

@@ -92,6 +92,8 @@ class JobNotifier:
 
     async def depths(self) -> dict[TurnName, QueueDepth] | None:
         """What waits and runs, by task. None when Redis did not answer."""
+        if time.monotonic() < self._skip_until:
+            return None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipe:
                 for queue in self.queues.values():

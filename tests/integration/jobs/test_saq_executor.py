@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,7 @@ from app.engine.core.steps import SendEmail, UpdateField
 from app.engine.core.triggers import ContactCreated
 from app.integrations.job_notifier import JobNotifier
 from app.operations.circuit_breakers import try_now
-from app.ports import Refused, TurnName
+from app.ports import Refused
 from app.runtime import Runtime
 from app.settings import Settings
 from app.work import open_work
@@ -171,7 +171,7 @@ async def test_a_turn_that_fails_is_logged_and_ends(runtime: Runtime) -> None:
 
 async def test_a_process_with_all_turns_of_an_account_passes_one_on(runtime: Runtime, redis: Redis) -> None:
     account = UUID(int=8)
-    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor = SaqExecutor(runtime, all_turns(runtime))
     executor.turns["match"].running[account] = 2
     await executor.on_job("match", account, slot=1, turn=41, hops=1)
     await executor.on_job("match", account, slot=0, turn=41, hops=0)
@@ -185,7 +185,7 @@ async def test_a_process_with_all_turns_of_an_account_passes_one_on(runtime: Run
 
 async def test_a_large_batch_gets_the_account_a_second_turn(runtime: Runtime, redis: Redis) -> None:
     account, other = UUID(int=9), UUID(int=10)
-    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor = SaqExecutor(runtime, all_turns(runtime))
     executor.turns["match"].run_batch = recorder([], {account: [500, 500, 3], other: [3]})
     queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
     await executor.on_job("match", other, slot=0, turn=1, hops=0)
@@ -246,7 +246,7 @@ async def effects_by_status(stage: Stage) -> Counter[str]:
 async def test_a_sweep_enqueues_what_waits_no_second_time(runtime: Runtime, redis: Redis) -> None:
     """However long an account waits behind others, it has one job; when it gets lost, it is there again."""
     account = UUID(int=11)
-    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor = SaqExecutor(runtime, all_turns(runtime))
     queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
     due = [DueAccount(account, ["match"], datetime.now(UTC))]
     for _ in range(5):
@@ -261,7 +261,7 @@ async def test_a_sweep_enqueues_what_waits_no_second_time(runtime: Runtime, redi
 
 
 async def test_a_worker_that_stops_leaves_its_jobs_to_others(runtime: Runtime, redis: Redis) -> None:
-    executor = SaqExecutor(runtime, all_turns(runtime), dict.fromkeys(get_args(TurnName), 1))
+    executor = SaqExecutor(runtime, all_turns(runtime))
     executor.turns["match"].stopping = True
     await executor.on_job("match", UUID(int=12), slot=0, turn=4, hops=0)
     queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]

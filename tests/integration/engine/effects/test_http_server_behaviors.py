@@ -24,7 +24,7 @@ from app.integrations.http import OutboundHttpClient
 from app.ports import Refused, Sent
 from app.runtime import Runtime
 from jobs.executors import InlineExecutor
-from jobs.settings import SENDERS_PER_JOB
+from jobs.settings import SENDER_FACTOR
 from jobs.turns import all_turns, match_and_advance
 from tests.support.fakes import Outside, TestClock
 from tests.support.http_server import answering, call, listener
@@ -236,11 +236,11 @@ async def test_memory_stays_flat_while_it_is_flooded() -> None:
 async def sending_inline(runtime: Runtime) -> AsyncIterator[Bell]:
     """Turns that send, from the queue of this process."""
     turns = all_turns(runtime)
-    executor = InlineExecutor(turns, dict.fromkeys(turns, 0) | {"send": SENDERS_PER_JOB})
-    serving = [asyncio.ensure_future(loop()) for loop in executor.loops()]
+    queue = InlineExecutor(turns).queues["send"]
+    serving = [asyncio.create_task(queue.serve()) for _ in range(SENDER_FACTOR)]
 
     async def ring(account: UUID) -> None:
-        executor.queues["send"].add([account])
+        queue.add([account])
 
     try:
         yield ring

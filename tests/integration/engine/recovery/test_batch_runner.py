@@ -222,7 +222,7 @@ async def test_accounts_take_turns(runtime: Runtime) -> None:
 
     turns = all_turns(runtime)
     turns["match"].run_batch = run_batch
-    queue = InlineExecutor(turns, dict.fromkeys(turns, 0)).queues["match"]
+    queue = InlineExecutor(turns).queues["match"]
     serving = asyncio.create_task(queue.serve())
     queue.add([big])
     async with asyncio.timeout(5):
