@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     chat_token: str = ""
     egress_allow_loopback: bool = False
     rate_limit_per_minute: int = 600
+    rate_limit_per_token: int = 0
     max_body_bytes: int = 25_000_000
     max_connections_per_client: int = 100
     log_format: str = "json"

@@ -22,7 +22,7 @@ from app.web import content_negotiation
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
-from app.web.rate_limit import Limiter
+from app.web.rate_limit import Limiter, headers_of
 from app.web.request import Request
 from app.web.request_checks import UnsupportedMedia
 from app.web.responses import Shaped
@@ -113,5 +113,5 @@ async def _limit(limiter: Limiter, key: str) -> None:
     if not verdict.allowed:
         raise TooManyRequestsException(
             f"Too many deliveries. Wait {verdict.retry_after} seconds, then send again.",
-            headers=limiter.headers(verdict),
+            headers=headers_of([(limiter, verdict)]),
         )

@@ -14,15 +14,16 @@ from redis.asyncio import Redis
 from app.redaction import hide_paths
 from app.settings import Settings
 from app.web import openapi
-from app.web.auth import Authenticate, Directory, Identity, LimitRate
+from app.web.auth import Authenticate, Directory, Identity
 from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
-from app.web.rate_limit import Limiter, RedisBreaker
+from app.web.rate_limit import RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
+from app.web.request_limits import LimitRate, request_limits
 from app.web.responses import Shaped
 from app.web.signing_keys import KeyRing
 from app.web.stalls import AbortStalledReads, DatabaseWatch
@@ -52,7 +53,6 @@ def build_app(
     keys = KeyRing(settings.data_dir, settings.signing_keys)
     cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
     identity = Identity(directory, tokens, cookies)
-    limiter = Limiter(redis, "account", settings.rate_limit_per_minute, 60, breaker)
     app = Litestar(
         [*routes, static_file],
         request_class=Request,
@@ -62,7 +62,7 @@ def build_app(
         middleware=[
             AbortStalledReads(DatabaseWatch(connect_probe)),
             Authenticate(identity),
-            LimitRate(limiter),
+            LimitRate(request_limits(settings, redis, breaker)),
         ],
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,

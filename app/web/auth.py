@@ -1,4 +1,4 @@
-"""Authentication (401) and the rate limit of each account (429), as middleware."""
+"""Authentication (401), as middleware."""
 
 import time
 from collections.abc import Hashable
@@ -8,15 +8,13 @@ from uuid import UUID
 
 from litestar import Response
 from litestar.enums import ScopeType
-from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
+from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
 from app.web.cookies import Cookies, set_cookies
-from app.web.metrics import LIMITED
-from app.web.rate_limit import Limiter
 from app.web.request import Request
 from app.web.tokens import BadToken, Tokens
 from app.work import Principal
@@ -159,29 +157,3 @@ def local_path(target: str) -> str:
     """`target` if it is a path on this site, else "/", so that no link can redirect to another site."""
     plain = target.isprintable() and "\\" not in target
     return target if plain and target.startswith("/") and not target.startswith("//") else "/"
-
-
-class LimitRate(ASGIMiddleware):
-    """Limits the requests of each account per minute."""
-
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, limiter: Limiter) -> None:
-        self.limiter = limiter
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        me = scope.get("auth")
-        if me is not None and not scope["state"].get("again"):
-            verdict = await self.limiter.hit(str(me.account_id))
-            fields = [
-                (name.lower().encode(), value.encode())
-                for name, value in self.limiter.headers(verdict).items()
-            ]
-            scope["state"].setdefault("extra", []).extend(fields)
-            if not verdict.allowed:
-                LIMITED.inc()
-                raise TooManyRequestsException(
-                    f"This account can make {self.limiter.limit} requests in {self.limiter.window:g} "
-                    f"seconds. Try again in {verdict.retry_after} s."
-                )
-        await next_app(scope, receive, send)

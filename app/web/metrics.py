@@ -15,7 +15,11 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-LIMITED = Counter("switchyard_rate_limited", "Requests refused because their account was over its rate.")
+LIMITED = Counter(
+    "switchyard_rate_limited",
+    "Requests refused because the account, its scripts together or a token was over its rate.",
+    ["limit"],
+)
 FALLBACK = Counter(
     "switchyard_redis_fallback", "Decisions made without Redis because it did not answer.", ["part"]
 )

@@ -2,6 +2,7 @@
 metrics."""
 
 import ipaddress
+import re
 import time
 from uuid import UUID
 
@@ -42,6 +43,7 @@ FIXED = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
 }
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+WITH_PORT = re.compile(r"^(?:\[(?P<v6>[^\]]*)\](?::\d+)?|(?P<v4>[\d.]+):\d+)$")
 HSTS = "max-age=31536000; includeSubDomains"
 
 
@@ -165,9 +167,11 @@ def network(scope: HTTPScope, hops: int) -> str:
 
 def client_of(address: str) -> str:
     """The key under which a client is counted: the /64 network of an IPv6 address, since one client owns all
-    of it; the IPv4 address inside a mapped IPv6 address; any other address unchanged."""
+    of it; the IPv4 address inside a mapped IPv6 address; any other address unchanged. Some proxies report
+    an address with the client's port, which changes with each connection: it is left out."""
+    host = WITH_PORT.sub(lambda match: match["v6"] or match["v4"], address)
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(host)
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv4Address):

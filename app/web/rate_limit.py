@@ -1,40 +1,55 @@
 """Rate limits by the algorithm GCRA: a Lua script in Redis decides atomically for all processes.
 
-When Redis does not answer within 100 ms, a circuit breaker opens and each process decides for itself, with
-the same algorithm. These decisions are counted, and logged once per half minute."""
+A call may count against several limits at once (`hit_all`): it passes only if all of them allow it, and
+counts for none otherwise. When Redis does not answer within 100 ms, a circuit breaker opens and each process
+decides for itself, with the same algorithm. These decisions are counted, and logged once per half minute."""
 
-import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from app.web.metrics import FALLBACK, REDIS_UP
+from app.web.patience import patience
 
 log = structlog.get_logger("switchyard.redis")
 PATIENCE_SECONDS = 0.1
+GIVE_UP_SECONDS = 5.0  # of the client itself: longer than the event loop is ever held
 CONNECTIONS = 16
 OPEN_SECONDS = 2.0
 SAY_EVERY_SECONDS = 30.0
 REMEMBERED = 20_000
 
-# The key holds the theoretical arrival time (tat) in seconds. The script uses the clock of Redis, so that
-# differences between the processes' clocks don't matter.
+# Each key holds the theoretical arrival time (tat) of one limit in seconds; its step and burst are two
+# arguments. The script uses the clock of Redis, so that differences between the processes' clocks don't
+# matter.
 SCRIPT = """
 local clock = redis.call('time')
 local now = clock[1] + clock[2] / 1000000
-local step, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = math.max(tonumber(redis.call('get', KEYS[1]) or 0), now)
-if tat + step - now > burst + 0.0000005 then return {0, tostring(tat - now)} end
-tat = tat + step
-redis.call('set', KEYS[1], string.format('%.6f', tat), 'px', math.ceil((tat - now) * 1000) + 1000)
-return {1, tostring(tat - now)}
+local tats, answers, allowed = {}, {}, true
+for i, key in ipairs(KEYS) do
+  local step, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  tats[i] = math.max(tonumber(redis.call('get', key) or 0), now)
+  local passed = tats[i] + step - now <= burst + 0.0000005
+  allowed = allowed and passed
+  answers[i] = {passed and 1 or 0}
+end
+for i, key in ipairs(KEYS) do
+  if allowed then
+    tats[i] = tats[i] + tonumber(ARGV[2 * i - 1])
+    redis.call('set', key, string.format('%.6f', tats[i]), 'px', math.ceil((tats[i] - now) * 1000) + 1000)
+  end
+  answers[i][2] = tostring(tats[i] - now)
+end
+return answers
 """
 
 
@@ -86,57 +101,95 @@ class Limiter:
         self.name, self.limit, self.window = name, limit, window
         self.step = window / limit
         self.breaker = breaker or RedisBreaker()
-        self._script = redis.register_script(SCRIPT) if redis is not None else None
+        self.script = redis.register_script(SCRIPT) if redis is not None else None
         self._local: dict[str, float] = {}
 
     async def hit(self, key: str) -> LimitDecision:
         """Counts one call; returns whether it may pass."""
-        if self._script is not None and not self.breaker.open:
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    passed, ahead = await self._script(
-                        keys=[f"limit:{self.name}:{key}"], args=[self.step, self.window]
-                    )
-                self.breaker.record_success()
-                return self._verdict(bool(passed), float(ahead))
-            except (RedisError, OSError, TimeoutError) as error:
-                self.breaker.record_failure(self.name, error)
-        FALLBACK.labels(self.name).inc()
-        return self._alone(key)
+        [decision] = await hit_all([(self, key)])
+        return decision
 
-    def _alone(self, key: str) -> LimitDecision:
-        now = time.monotonic()
+    def local_arrival(self, key: str, now: float) -> tuple[float, bool]:
+        """The theoretical arrival time of the key in this process, and whether a call may pass now."""
         tat = max(self._local.get(key, 0.0), now)
-        passed = tat + self.step - now <= self.window + 5e-7
-        if passed:
-            tat += self.step
-            if len(self._local) >= REMEMBERED:
-                self._local = {name: value for name, value in self._local.items() if value > now}
-            self._local[key] = tat
-        return self._verdict(passed, tat - now)
+        return tat, tat + self.step - now <= self.window + 5e-7
 
-    def _verdict(self, passed: bool, ahead: float) -> LimitDecision:
+    def count_locally(self, key: str, tat: float, now: float) -> None:
+        """Counts one call in this process."""
+        if len(self._local) >= REMEMBERED:
+            self._local = {name: value for name, value in self._local.items() if value > now}
+        self._local[key] = tat + self.step
+
+    def decision(self, *, passed: bool, ahead: float) -> LimitDecision:
+        """The decision for a key whose theoretical arrival time is `ahead` seconds from now."""
         remaining = max(0, int((self.window - ahead) / self.step + 1e-6))
         wait = 0 if passed else max(1, math.ceil(ahead + self.step - self.window))
         return LimitDecision(passed, remaining if passed else 0, math.ceil(ahead), wait)
 
-    def headers(self, verdict: LimitDecision) -> dict[str, str]:
-        """The RateLimit fields of the IETF draft, and Retry-After for a refusal."""
-        fields = {
-            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window:g}',
-            "RateLimit": f'"{self.name}";r={verdict.remaining};t={verdict.reset}',
-        }
-        return fields if verdict.allowed else {**fields, "Retry-After": str(verdict.retry_after)}
+
+Charges: TypeAlias = Sequence[tuple[Limiter, str]]
+
+
+async def hit_all(charges: Charges) -> list[LimitDecision]:
+    """Counts one call against several limits in one round trip; returns the decision of each. The call may
+    pass if all allow it, and counts for none of them otherwise. The limiters share Redis and breaker."""
+    first, _ = charges[0]
+    if first.script is not None and not first.breaker.open:
+        try:
+            decisions = await _ask_redis(first.script, charges)
+        except (RedisError, OSError, TimeoutError) as error:
+            first.breaker.record_failure(first.name, error)
+        else:
+            first.breaker.record_success()
+            return decisions
+    FALLBACK.labels(first.name).inc()
+    return _decide_alone(charges)
+
+
+async def _ask_redis(script: AsyncScript, charges: Charges) -> list[LimitDecision]:
+    keys = [f"limit:{limiter.name}:{key}" for limiter, key in charges]
+    numbers = [number for limiter, _ in charges for number in (limiter.step, limiter.window)]
+    async with patience(PATIENCE_SECONDS):
+        answers = await script(keys=keys, args=numbers)
+    return [
+        limiter.decision(passed=bool(passed), ahead=float(ahead))
+        for (limiter, _), (passed, ahead) in zip(charges, answers, strict=True)
+    ]
+
+
+def _decide_alone(charges: Charges) -> list[LimitDecision]:
+    now = time.monotonic()
+    arrivals = [limiter.local_arrival(key, now) for limiter, key in charges]
+    allowed = all(passed for _, passed in arrivals)
+    decisions = []
+    for (limiter, key), (tat, passed) in zip(charges, arrivals, strict=True):
+        if allowed:
+            limiter.count_locally(key, tat, now)
+        ahead = tat - now + (limiter.step if allowed else 0.0)
+        decisions.append(limiter.decision(passed=passed, ahead=ahead))
+    return decisions
+
+
+def headers_of(decisions: Sequence[tuple[Limiter, LimitDecision]]) -> dict[str, str]:
+    """The RateLimit fields of the IETF draft, with each limit that the call counted against, and Retry-After
+    for a refusal."""
+    fields = {
+        "RateLimit-Policy": ", ".join(f'"{at.name}";q={at.limit};w={at.window:g}' for at, _ in decisions),
+        "RateLimit": ", ".join(f'"{at.name}";r={it.remaining};t={it.reset}' for at, it in decisions),
+    }
+    wait = max(it.retry_after for _, it in decisions)
+    return {**fields, "Retry-After": str(wait)} if wait else fields
 
 
 def open_redis(url: str) -> Redis:
-    """A client with a few connections that waits a tenth of a second and does not retry."""
+    """A client with a few connections that does not retry. Its own timeouts are long, because they also run
+    out while this process is busy: callers wait with `patience`."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
-        timeout=PATIENCE_SECONDS,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
+        timeout=GIVE_UP_SECONDS,
+        socket_timeout=GIVE_UP_SECONDS,
+        socket_connect_timeout=GIVE_UP_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)

@@ -20,14 +20,15 @@ from app.health.controllers import HealthController, metrics
 from app.permissions import Permission, Role, allowed
 from app.settings import Settings
 from app.web import openapi
-from app.web.auth import Authenticate, Identity, LimitRate
+from app.web.auth import Authenticate, Identity
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
-from app.web.rate_limit import Limiter
+from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
+from app.web.request_limits import LimitRate, RequestLimits
 from app.web.responses import Saved, Shaped
 from app.web.signing_keys import KeyRing
 from app.web.static import Assets, static_file
@@ -190,7 +191,7 @@ class Kit:
     """The app and what a test needs to talk to it."""
 
     def __init__(
-        self, folder: Path, limiter: Limiter | None = None, keys: KeyRing | None = None, **settings: Any
+        self, folder: Path, limits: RequestLimits | None = None, keys: KeyRing | None = None, **settings: Any
     ) -> None:
         self.people = People()
         self.settings = Settings(data_dir=folder, base_url=settings.pop("base_url", BASE), **settings)
@@ -198,9 +199,9 @@ class Kit:
         self.tokens = Tokens(self.keys, self.settings.base_url)
         self.cookies = Cookies(self.settings)
         self.identity = Identity(self.people, self.tokens, self.cookies)
-        self.app = self._app(folder, limiter or Limiter(None, "account", 10_000, 60))
+        self.app = self._app(folder, limits or limits_of(10_000))
 
-    def _app(self, folder: Path, limiter: Limiter) -> Litestar:
+    def _app(self, folder: Path, limits: RequestLimits) -> Litestar:
         for name, text in PAGES.items():
             path = folder / "templates" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +213,7 @@ class Kit:
             before_request=cast("Any", prepare),
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=openapi.config(),
-            middleware=[Authenticate(self.identity), LimitRate(limiter)],
+            middleware=[Authenticate(self.identity), LimitRate(limits)],
             request_max_body_size=4000,
             logging_config=None,
         )
@@ -237,6 +238,18 @@ class Kit:
         transport = httpx.ASGITransport(cast("Any", self.app))
         async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
             yield client
+
+
+def limits_of(
+    account: int, scripts: int = 0, token: int = 0, redis: Any = None, window: float = 60
+) -> RequestLimits:
+    """Limits of this many calls; 0 is as many as the account has."""
+    breaker = RedisBreaker()
+    return RequestLimits(
+        Limiter(redis, "account", account, window, breaker),
+        Limiter(redis, "scripts", scripts or account, window, breaker),
+        Limiter(redis, "token", token or account, window, breaker),
+    )
 
 
 @cache

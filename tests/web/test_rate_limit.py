@@ -6,19 +6,24 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
+import uvloop
+from prometheus_client import REGISTRY
 from structlog.testing import LogCapture, ReturnLogger
 
+from app.settings import Settings
 from app.web import rate_limit
 from app.web.rate_limit import Limiter, RedisBreaker, open_redis
+from app.web.request_limits import request_limits
 from scripts._lib.dev.valkey import Valkey
-from tests.support.web_kit import Kit
+from tests.support.web_kit import Kit, limits_of
 
 HOUR = 3600.0
 
@@ -92,8 +97,8 @@ async def test_limit_recovers_with_time(valkey: Valkey) -> None:
 
 async def test_headers_show_the_remaining_requests(valkey: Valkey, tmp_path: Path) -> None:
     async with client_of(valkey.url()) as redis:
-        kit = Kit(tmp_path, Limiter(redis, "account", 3, HOUR))
-        async with kit.client(**kit.bearer()) as client:
+        kit = Kit(tmp_path, limits_of(3, redis=redis, window=HOUR))
+        async with kit.client(**as_person(kit)) as client:
             answers = [await client.get("/things/new") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=2", "r=1", "r=0", "r=0"]
@@ -101,6 +106,101 @@ async def test_headers_show_the_remaining_requests(valkey: Valkey, tmp_path: Pat
     assert "retry-after" not in answers[0].headers
     assert 1 <= int(answers[3].headers["retry-after"]) <= 1200
     assert answers[3].json()["code"] == "too_many_requests"
+
+
+def as_person(kit: Kit) -> dict[str, str]:
+    return {"cookie": f"{kit.cookies.token}={kit.token()}"}
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["redis", "process"])
+async def test_scripts_leave_a_part_of_the_limit_to_people(
+    valkey: Valkey, tmp_path: Path, *, shared: bool
+) -> None:
+    async with client_of(valkey.url()) as redis:
+        limits = limits_of(5, scripts=3, token=2, redis=redis if shared else None, window=HOUR)
+        kit = Kit(tmp_path, limits)
+        refused = REGISTRY.get_sample_value("switchyard_rate_limited_total", {"limit": "token"}) or 0
+        async with kit.client() as client:
+
+            async def call(headers: dict[str, str]) -> httpx.Response:
+                return await client.get("/things/new", headers=headers)
+
+            owner, viewer = kit.bearer(kit.people.owner), kit.bearer(kit.people.viewer)
+            first = [await call(owner) for _ in range(3)]
+            second = [await call(viewer) for _ in range(2)]
+            people = [await call(as_person(kit)) for _ in range(3)]
+    assert [answer.status_code for answer in first] == [200, 200, 429], "a token has a limit of its own"
+    assert [answer.status_code for answer in second] == [200, 429], "and all of them together"
+    assert [answer.status_code for answer in people] == [200, 200, 429], "refused calls count for nothing"
+    assert first[2].json()["detail"].startswith("This token can make 2 requests in 3600 seconds.")
+    assert second[1].json()["detail"].startswith("All scripts of this account together can make 3 requests")
+    assert people[2].json()["detail"].startswith("This account can make 5 requests")
+    assert first[0].headers["ratelimit-policy"] == (
+        '"token";q=2;w=3600, "scripts";q=3;w=3600, "account";q=5;w=3600'
+    )
+    left = [part.strip().split(";")[:2] for part in second[0].headers["ratelimit"].split(",")]
+    assert left == [['"token"', "r=1"], ['"scripts"', "r=0"], ['"account"', "r=2"]]
+    assert people[0].headers["ratelimit-policy"] == '"account";q=5;w=3600'
+    assert people[0].headers["ratelimit"].startswith('"account";r=1;')
+    assert 1 <= int(first[2].headers["retry-after"]) <= 1800
+    assert REGISTRY.get_sample_value("switchyard_rate_limited_total", {"limit": "token"}) == refused + 1
+
+
+async def test_limits_of_the_settings(tmp_path: Path) -> None:
+    for per_token, expected in ((0, 300), (50, 50)):
+        settings = Settings(data_dir=tmp_path, rate_limit_per_minute=600, rate_limit_per_token=per_token)
+        limits = request_limits(settings, None, RedisBreaker())
+        assert (limits.account.limit, limits.scripts.limit, limits.token.limit) == (600, 480, expected)
+    least = request_limits(Settings(data_dir=tmp_path, rate_limit_per_minute=1), None, RedisBreaker())
+    assert (least.account.limit, least.scripts.limit, least.token.limit) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("connected", [True, False])
+def test_busy_process_still_takes_the_reply_of_redis(
+    valkey: Valkey, loop: Callable[[], asyncio.AbstractEventLoop], *, connected: bool
+) -> None:
+    """Whatever the call waits for when something else holds the event loop for longer than the patience."""
+
+    async def run() -> list[bool]:
+        allowed = []
+        for turns in range(8):
+            async with client_of(valkey.url()) as client:
+                limiter = Limiter(client, "busy", 1000, HOUR)
+                if connected:
+                    await limiter.hit("a")
+                before = REGISTRY.get_sample_value("switchyard_redis_fallback_total", {"part": "busy"})
+                call = asyncio.create_task(limiter.hit("a"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                time.sleep(0.3)  # noqa: ASYNC251 -- holds the event loop on purpose
+                await call
+                after = REGISTRY.get_sample_value("switchyard_redis_fallback_total", {"part": "busy"})
+                allowed.append(before == after and not limiter.breaker.open)
+        return allowed
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(run()) == [True] * 8
+
+
+async def test_a_process_that_renders_all_the_time_still_uses_redis(valkey: Valkey) -> None:
+    async with client_of(valkey.url()) as client:
+        limiter = Limiter(client, "renders", 1000, HOUR)
+        finished = asyncio.Event()
+
+        async def render() -> None:
+            while not finished.is_set():
+                time.sleep(0.03)  # noqa: ASYNC251 -- holds the event loop on purpose
+                await asyncio.sleep(0)
+
+        renders = [asyncio.create_task(render()) for _ in range(4)]
+        for _ in range(5):
+            await limiter.hit("a")
+        finished.set()
+        await asyncio.gather(*renders)
+        assert await client.get("limit:renders:a") is not None
+        assert not limiter.breaker.open
+    assert REGISTRY.get_sample_value("switchyard_redis_fallback_total", {"part": "renders"}) is None
 
 
 async def test_without_redis_each_process_limits_and_logs_once(log_capture: LogCapture) -> None:

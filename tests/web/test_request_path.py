@@ -7,15 +7,10 @@ import httpx
 import pytest
 
 from app.credentials import digest, session_secret
-from app.web.rate_limit import Limiter
-from tests.support.web_kit import BASE, HTML, JSON, OWN, PARTIAL, Kit
+from tests.support.web_kit import BASE, HTML, JSON, OWN, PARTIAL, Kit, limits_of
 
 FOREIGN = {"origin": "https://evil.example"}
 BAD = {"name": ""}
-
-
-def limited(calls: int) -> Limiter:
-    return Limiter(None, "account", calls, 3600)
 
 
 async def send(kit: Kit, method: str, path: str, **options: Any) -> httpx.Response:
@@ -24,7 +19,7 @@ async def send(kit: Kit, method: str, path: str, **options: Any) -> httpx.Respon
 
 
 async def test_checks_run_in_order(tmp_path: Path) -> None:
-    kit = Kit(tmp_path, limited(2))
+    kit = Kit(tmp_path, limits_of(2, window=3600))
     owner, viewer = kit.bearer(kit.people.owner), kit.bearer(kit.people.viewer)
 
     async def create(headers: dict[str, str], body: dict[str, Any] = BAD) -> int:
