@@ -1,4 +1,4 @@
-"""`scripts/bench engine`: the engine's speed as ratios within one run."""
+"""`scripts/bench`: the speed of the engine, and of pages and JSON, as ratios within one run."""
 
 import argparse
 import asyncio
@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import uvloop
 
 from scripts._lib.bench import report
+from scripts._lib.bench.http import benchmark
+from scripts._lib.bench.http.measured_run import HttpSizes
+from scripts._lib.bench.http.parts import PARTS as HTTP_PARTS
 from scripts._lib.bench.lateness import measure_herd, measure_streams
 from scripts._lib.bench.matching_throughput import measure_matching
 from scripts._lib.bench.memory import measure_memory
@@ -76,20 +80,36 @@ async def measure(parts: Sequence[str], sizes: Sizes) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table and, with `--json`, one JSON object as the last line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the engine.")
-    parser.add_argument("what", choices=["engine"])
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--quick", action="store_true", help="use small numbers: does it run at all?")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part (may be repeated)")
-    options = parser.parse_args(arguments)
+    options = read_options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped too
     try:
-        figures = asyncio.run(measure(options.only or PARTS, QUICK if options.quick else Sizes()))
+        if options.what == "engine":
+            sizes, goals = QUICK if options.quick else Sizes(), report.GOALS
+            figures = asyncio.run(measure(options.only or PARTS, sizes))
+        else:
+            http_sizes, goals = benchmark.QUICK if options.quick else HttpSizes(), report.HTTP_GOALS
+            figures = uvloop.run(benchmark.measure(options.only or tuple(HTTP_PARTS), http_sizes))
     except ScriptError as error:
         sys.exit(f"scripts/bench: {error}")
-    print(report.format_table(figures))
+    print(report.format_table(figures, goals))
     if options.json:
         print(msgspec.json.encode(figures).decode())
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure the engine, or pages and JSON."
+    )
+    subjects = parser.add_subparsers(dest="what", required=True)
+    for what, parts in (("engine", PARTS), ("http", tuple(HTTP_PARTS))):
+        subject = subjects.add_parser(what)
+        subject.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        subject.add_argument("--quick", action="store_true", help="use small numbers: does it run at all?")
+        subject.add_argument(
+            "--only", choices=parts, action="append", help="measure this part (may be repeated)"
+        )
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ is measured signs in as `app_user`, for whom row-level security is forced.
 """
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -146,12 +147,19 @@ class Testbed:
 
     def servers(self) -> list[psutil.Process]:
         """The processes of PostgreSQL and Valkey, as they are now."""
-        processes = []
-        for server in (self.postgres.process, self.valkey.process):
-            if server is not None:
-                process = psutil.Process(server.pid)
-                processes += [process, *process.children(recursive=True)]
-        return processes
+        return [*processes_of(self.postgres.process), *processes_of(self.valkey.process)]
+
+    def postgres_processes(self) -> list[psutil.Process]:
+        """The processes of PostgreSQL, as they are now."""
+        return processes_of(self.postgres.process)
+
+
+def processes_of(server: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
+    """A server with its children; empty if it isn't running."""
+    if server is None:
+        return []
+    process = psutil.Process(server.pid)
+    return [process, *process.children(recursive=True)]
 
 
 def cpu_seconds_of(processes: Sequence[psutil.Process]) -> float:

@@ -1,4 +1,5 @@
-"""`scripts/lock`: writes requirements/*.lock from pyproject.toml, with hashes and without addresses."""
+"""`scripts/lock`: writes the locks of pyproject.toml and of the benchmark's peers, with hashes and without
+addresses."""
 
 import argparse
 import re
@@ -11,28 +12,33 @@ from pathlib import Path
 
 from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
+PEERS = "scripts/_lib/bench/http/peers"
+# Each lock, and what it is made from.
 LOCKS = {
-    "run": ["pyproject.toml"],
-    "dev": ["pyproject.toml", "--group", "pyproject.toml:dev"],
-    "node": ["--group", "pyproject.toml:node"],
+    "requirements/run.lock": ["pyproject.toml"],
+    "requirements/dev.lock": ["pyproject.toml", "--group", "pyproject.toml:dev"],
+    "requirements/node.lock": ["--group", "pyproject.toml:node"],
+    f"{PEERS}/fastapi.lock": [f"{PEERS}/fastapi.in"],
+    f"{PEERS}/django.lock": [f"{PEERS}/django.in"],
 }
-HEADER = "# Made by scripts/lock from pyproject.toml; every file has its hash, and no address is named.\n"
 UV = "uv>=0.13,<0.14"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the locks. `--upgrade` updates every pin to the newest version that pyproject.toml allows."""
-    parser = argparse.ArgumentParser(prog="scripts/lock", description="Update requirements/*.lock.")
+    """Write the locks. `--upgrade` updates every pin to the newest version that its source allows."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/lock", description="Update requirements/*.lock and the locks of the benchmark's peers."
+    )
     parser.add_argument(
         "--upgrade",
         action="store_true",
-        help="update every pin to the newest version that pyproject.toml allows",
+        help="update every pin to the newest version that its source allows",
     )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="switchyard-uv-") as temporary:
         uv = find_uv(Path(temporary))
         for name, sources in LOCKS.items():
-            write_lock(uv, ROOT / "requirements" / f"{name}.lock", sources, options.upgrade)
+            write_lock(uv, ROOT / name, sources, options.upgrade)
 
 
 def find_uv(temporary: Path) -> list[str]:
@@ -56,7 +62,9 @@ def write_lock(uv: list[str], lock: Path, sources: list[str], upgrade: bool) -> 
         "--no-header",
     ]
     subprocess.run([*command, *(["--upgrade"] if upgrade else [])], check=True, cwd=ROOT)
-    text = HEADER + lock.read_text().removeprefix(HEADER)
+    source = sources[-1].partition(":")[0]
+    header = f"# Made by scripts/lock from {source}; every file has its hash, and no address is named.\n"
+    text = header + lock.read_text().removeprefix(header)
     address = re.search(r"https?://\S*|^--\S*(index|find-links).*$", text, re.MULTILINE)
     if address:
         sys.exit(
