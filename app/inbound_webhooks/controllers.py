@@ -60,6 +60,7 @@ class WebhookEndpointController(Controller):
         page="workflows/webhook_secret.html",
         form="/workflows/{workflow_id}/hooks",
         receipt=True,
+        shows_secret=True,
         guards=[may(Permission.PUBLISH_WORKFLOWS)],
     )
     async def create(

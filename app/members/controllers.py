@@ -207,7 +207,7 @@ class TokenController(Controller):
             items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *revoke_actions)
         )
 
-    @post(form="/tokens", page="tokens/new_token.html", guards=[refuse_access_tokens])
+    @post(form="/tokens", page="tokens/new_token.html", shows_secret=True, guards=[refuse_access_tokens])
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:

@@ -54,7 +54,7 @@ class SessionController(Controller):
     path = "/sessions"
     tags = ("sessions",)
 
-    @post(form="/sign-in", public=True, before_body=count_network)
+    @post(form="/sign-in", shows_secret=True, public=True, before_body=count_network)
     async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
         """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
         state, network = request.app.state, request.scope["state"]["network"]
@@ -102,7 +102,7 @@ class SessionController(Controller):
         set_cookies(request.scope, request.app.state.cookies.signed_out())
         return Saved(None, see="/sign-in", note="You're signed out.")
 
-    @post("/current/account", guards=[refuse_access_tokens], status_code=200)
+    @post("/current/account", shows_secret=True, guards=[refuse_access_tokens], status_code=200)
     async def switch(
         self, request: Request, data: JSONBody[SwitchForm], work: NamedDependency[Work]
     ) -> Saved[SignedIn]:

@@ -74,7 +74,7 @@ def build_app(
     )
     hide_settings(settings)
     hide_paths(route.path_format for route in app.routes)
-    assets = Assets()
+    assets = Assets(look_every=1 if settings.demo else None)
     app.state.update(
         {
             "settings": settings,

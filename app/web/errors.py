@@ -33,7 +33,6 @@ log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
 MOST_SHOWN_AGAIN = 1000  # fields; each row of a condition is rendered as several kilobytes
 PAGE = "errors/problem.html"
-FRAGMENT = "errors/_problem.html"
 
 
 def handle_exception(request: Request, error: Exception) -> Response[bytes] | Response[None]:
@@ -77,8 +76,7 @@ def _as_page(request: Request, problem: Problem) -> Response[bytes]:
     if problem.status == 401 and content_negotiation.wants_partial(request.scope):
         headers["HX-Redirect"] = sign_in_again(request.scope)
     try:
-        partial = content_negotiation.wants_partial(request.scope) and templates.exists(FRAGMENT)
-        body = templates.render(FRAGMENT if partial else PAGE, request, page=problem)
+        body = templates.render(PAGE, request, page=problem)
     except Exception as error:
         log.exception("the error page cannot be drawn", exc_info=error)
         body = (

@@ -1,5 +1,5 @@
-"""The outermost middleware, in this order: request id, origin check, HEAD, security headers, access log and
-metrics."""
+"""The outermost middleware, in this order: request id, origin check, compression, HEAD, security headers,
+access log and metrics."""
 
 import ipaddress
 import re
@@ -24,6 +24,7 @@ from litestar.types import (
 from app.redaction import redact
 from app.settings import Settings
 from app.web import content_negotiation
+from app.web.compression import CompressingSend
 from app.web.csrf_cors import Origins
 from app.web.errors import handle_exception
 from app.web.metrics import REQUESTS, SECONDS
@@ -69,7 +70,7 @@ class ResponseMiddleware:
         exchange = Exchange(self, inner, send, scope["method"])
         with span(inner):
             try:
-                await self._inside(inner, exchange.watched(receive), exchange.send)
+                await self._inside(inner, exchange.watched(receive), CompressingSend(exchange.send, inner))
             finally:
                 exchange.finish()
 

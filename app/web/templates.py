@@ -36,6 +36,7 @@ class Templates:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=settings.demo,  # of scripts/dev; looking at the files costs a tenth of a page
             extensions=["jinja2.ext.do"],
         )
         self.environment.filters.update(FILTERS)
@@ -50,9 +51,6 @@ class Templates:
             sign_out_href="/sessions/current/deletion",
             switch_href="/sessions/current/account",
         )
-
-    def exists(self, name: str) -> bool:
-        return name in self.environment.loader.list_templates() if self.environment.loader else False
 
     def render(self, name: str, request: Request, *, page: object = None, form: Form | None = None) -> bytes:
         """Renders a template with `page` and the common names: `me`, `nav`, `path`, `query`, `form`, `note`,

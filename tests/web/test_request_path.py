@@ -212,6 +212,34 @@ async def test_static_files_are_public_named_by_content_and_closed(tmp_path: Pat
         assert (await send(kit, "GET", path)).status_code == 404, path
 
 
+async def test_static_files_are_compressed_and_each_coding_has_its_etag(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    url = kit.app.state.assets.url("app.css")
+    codings = {"br": "gzip, br", "gzip": "gzip", "": "br;q=0"}
+    answers = {
+        coding: await send(kit, "GET", url, headers={"accept-encoding": accepted})
+        for coding, accepted in codings.items()
+    }
+    assert {coding: answer.headers.get("content-encoding", "") for coding, answer in answers.items()} == {
+        coding: coding for coding in codings
+    }
+    assert len({answer.content for answer in answers.values()}) == 1
+    assert len({answer.headers["etag"] for answer in answers.values()}) == 3
+    sizes = [int(answers[coding].headers["content-length"]) for coding in codings]
+    assert sizes == sorted(sizes)
+    for coding, answer in answers.items():
+        assert answer.headers["vary"] == "Accept-Encoding"
+        conditional = {
+            "accept-encoding": codings[coding],
+            "if-none-match": f'W/{answer.headers["etag"]}, "x"',
+        }
+        again = await send(kit, "GET", url, headers=conditional)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == answer.headers["etag"]
+        assert again.headers["vary"] == "Accept-Encoding"
+        assert "content-encoding" not in again.headers
+
+
 DENIED = (
     "This token isn't allowed to do this. It requires the permission "
     "“Add, edit and delete contacts, tags and fields” (contacts:edit)."
