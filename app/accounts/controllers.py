@@ -1,6 +1,6 @@
 """The settings screen of an account."""
 
-from litestar import Controller, get, post
+from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from phonenumbers import SUPPORTED_REGIONS
@@ -11,6 +11,7 @@ from app.accounts.use_cases import change_account, view_of
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
+from app.web.methods import partial_update
 from app.web.request import Request
 from app.web.responses import Saved
 from app.work import Work
@@ -27,7 +28,7 @@ class AccountController(Controller):
         """Name, default phone region and time zone."""
         return page_of(work, view_of(await work.accounts.own()))
 
-    @post(form="/account", guards=[may(Permission.MANAGE_ACCOUNT)], status_code=200)
+    @partial_update(form="/account", guards=[may(Permission.MANAGE_ACCOUNT)])
     async def change(
         self, request: Request, data: JSONBody[AccountForm], work: NamedDependency[Work]
     ) -> Saved[AccountPage]:
@@ -45,6 +46,7 @@ def page_of(work: Work, view: AccountView) -> AccountPage:
         "change",
         "Save",
         "/account",
+        method="PATCH",
         permission=Permission.MANAGE_ACCOUNT,
         form=AccountForm,
         options=options,

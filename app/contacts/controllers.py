@@ -60,6 +60,7 @@ from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
 from app.web.formatting import plural
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -187,7 +188,9 @@ class ContactController(Controller):
         restores it."""
         return await contact_page(work, contact_id)
 
-    @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT)
+    @partial_update(
+        "/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT
+    )
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
@@ -201,8 +204,8 @@ class ContactController(Controller):
         """The form with all fields."""
         contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
         save = action(
-            work, "update", "Save", f"/contacts/{contact_id}", permission=EDIT, form=ContactForm,
-            when=contact.deleted_at is None,
+            work, "update", "Save", f"/contacts/{contact_id}", method="PATCH", permission=EDIT,
+            form=ContactForm, when=contact.deleted_at is None,
         )  # fmt: skip
         return ContactFormPage(contact, editable_fields(fields), list(time_zones()), actions(save))
 
@@ -218,7 +221,7 @@ class ContactController(Controller):
         """One field with a small form to change it."""
         return await value_page(work, contact_id, key)
 
-    @post(
+    @partial_update(
         "/{contact_id:uuid}/fields/{key:str}",
         fragment="contacts/_field_value.html",
         form="/contacts/{contact_id}/fields/{key}",
@@ -242,7 +245,7 @@ class ContactController(Controller):
         see = f"/contacts/{contact_id}"
         return Saved(page, see=see, created=False, note=f"{page.field.label} saved.", push=False)
 
-    @post("/{contact_id:uuid}/deletion", guards=[may(EDIT)])
+    @deletion("/{contact_id:uuid}", guards=[may(EDIT)])
     async def delete_contact(
         self, contact_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
@@ -268,7 +271,7 @@ class ContactController(Controller):
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} was added.")
 
-    @post("/{contact_id:uuid}/tags/{tag_id:uuid}/deletion", guards=[may(EDIT)])
+    @deletion("/{contact_id:uuid}/tags/{tag_id:uuid}", guards=[may(EDIT)])
     async def remove_tag(
         self, contact_id: FromPath[UUID], tag_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:

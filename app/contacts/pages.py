@@ -139,7 +139,7 @@ async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Acti
     if segment is None:
         raise NotFound("segment")
     save = action(
-        work, "save_filter", "Save filter", f"/segments/{segment_id}", permission=EDIT,
+        work, "save_filter", "Save filter", f"/segments/{segment_id}", method="PATCH", permission=EDIT,
         form=SegmentChangeForm,
     )  # fmt: skip
     return SegmentRef(segment.id, segment.name, segment.rev), save
@@ -223,8 +223,8 @@ def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> li
         action(work, "task", "Add task", f"{href}/tasks", permission=EDIT, form=TaskForm, when=live),
         *(
             action(
-                work, f"delete_note:{note.id}", "Delete note", f"/notes/{note.id}/deletion", permission=EDIT,
-                when=note.own and live,
+                work, f"delete_note:{note.id}", "Delete note", f"/notes/{note.id}", method="DELETE",
+                permission=EDIT, when=note.own and live,
             )
             for note in notes
         ),
@@ -235,15 +235,15 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
     href, live = f"/contacts/{contact.id}", contact.deleted_at is None
     untag = [
         action(
-            work, f"untag:{tag.id}", f"Remove tag {tag.name}", f"{href}/tags/{tag.id}/deletion",
-            permission=EDIT, when=live,
+            work, f"untag:{tag.id}", f"Remove tag {tag.name}", f"{href}/tags/{tag.id}",
+            method="DELETE", permission=EDIT, when=live,
         )
         for tag in contact.tags
     ]  # fmt: skip
     return actions(
         action(work, "tag", "Add tag", f"{href}/tags", permission=EDIT, form=TagNameForm, when=live),
         *untag,
-        action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=live),
+        action(work, "delete", "Delete", href, method="DELETE", permission=EDIT, when=live),
         action(work, "restore", "Restore", f"{href}/restoration", permission=EDIT, when=not live),
     )
 
@@ -255,6 +255,13 @@ async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     if field is None:
         raise NotFound("field")
     save = action(
-        work, "save", "Save", field.href, permission=EDIT, form=ValueForm, when=contact.deleted_at is None
+        work,
+        "save",
+        "Save",
+        field.href,
+        method="PATCH",
+        permission=EDIT,
+        form=ValueForm,
+        when=contact.deleted_at is None,
     )
     return ValuePage(contact, field, list(time_zones()), actions(save))

@@ -26,6 +26,7 @@ from app.errors import NotFound
 from app.permissions import Permission
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
+from app.web.methods import deletion
 from app.web.responses import Saved
 from app.work import Work
 
@@ -156,7 +157,7 @@ class EnrollmentController(Controller):
         await pause_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Paused at its current step.")
 
-    @post("/{enrollment_id:uuid}/pause/deletion", form=SHOW, guards=[may(MANAGE)])
+    @deletion("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(MANAGE)])
     async def resume(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:

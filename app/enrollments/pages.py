@@ -226,7 +226,10 @@ def enrollment_actions(
     busy = any(effect.status in ("claimed", "unknown") for effect in effects)
     return actions(
         action(work, "pause", "Pause", f"{href}/pause", permission=MANAGE, when=live and not paused),
-        action(work, "resume", "Resume", f"{href}/pause/deletion", permission=MANAGE, when=live and paused),
+        action(
+            work, "resume", "Resume", f"{href}/pause", method="DELETE", permission=MANAGE,
+            when=live and paused,
+        ),
         action(work, "skip", "Skip wait", f"{href}/skip", permission=MANAGE, when=waits),
         action(
             work, "retry", "Retry step", f"{href}/retry", permission=MANAGE,

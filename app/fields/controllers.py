@@ -12,6 +12,7 @@ from app.fields.use_cases import change_field, create_field, delete_field
 from app.permissions import Permission
 from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.responses import Saved
 from app.work import Work
 
@@ -38,7 +39,7 @@ class FieldController(Controller):
         """One field, and the workflows and segments that use it."""
         return await field_page(work, field_id)
 
-    @post("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)], limits=LONG_TEXT)
+    @partial_update("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)], limits=LONG_TEXT)
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:
@@ -49,7 +50,7 @@ class FieldController(Controller):
             await field_page(work, field_id), see="/fields", created=False, note="The field was saved."
         )
 
-    @post("/{field_id:uuid}/deletion", form="/fields/{field_id}", guards=[may(EDIT)])
+    @deletion("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)])
     async def delete_field(
         self, field_id: FromPath[UUID], data: JSONBody[FieldDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:

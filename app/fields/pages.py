@@ -42,9 +42,9 @@ async def field_page(work: Work, field_id: UUID) -> FieldPage:
         await count_contacts_with_value(work.session, field_id),
         used,
         actions(
-            action(work, "update", "Save", href, permission=EDIT, form=FieldChangeForm),
+            action(work, "update", "Save", href, method="PATCH", permission=EDIT, form=FieldChangeForm),
             action(
-                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=FieldDeletionForm,
+                work, "delete", "Delete", href, method="DELETE", permission=EDIT, form=FieldDeletionForm,
                 when=not used,
             ),
         ),

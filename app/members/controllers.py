@@ -50,6 +50,7 @@ from app.members.use_cases import (
 from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
 from app.web.guards import count_network, may, refuse_access_tokens
+from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -96,23 +97,19 @@ class MemberController(Controller):
     @get("/{user_id:uuid}", page="members/show.html", guards=[may(Permission.VIEW)])
     async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
         """One member, and the workflows and segments that refer to them."""
-        member = next((row for row in await members(work) if row.user_id == user_id), None)
-        if member is None:
-            raise NotFound("member")
-        assignable = [role for role in Role if may_give(role_of(work), role)]
-        used = await users_of(work, user_id)
-        return MemberPage(
-            member, used, assignable, actions(*_member_actions(work, member, assignable, used=bool(used)))
-        )
+        return await _member_page(work, user_id)
 
-    @post("/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)])
+    @partial_update(
+        "/{user_id:uuid}", form_path="/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)]
+    )
     async def change(
         self, user_id: FromPath[UUID], request: Request, data: JSONBody[RoleForm], work: NamedDependency[Work]
-    ) -> Saved[None]:
+    ) -> Saved[MemberPage]:
         """Changes the role of a member, with immediate effect."""
         await change_role(work, user_id, data.role)
         request.app.state.identity.forget()
-        return Saved(None, see="/members", note="The role was changed.")
+        page = await _member_page(work, user_id)
+        return Saved(page, see="/members", created=False, note="The role was changed.")
 
     @post("/{user_id:uuid}/link", form="/members", guards=[may(MANAGE)])
     async def link(
@@ -123,7 +120,7 @@ class MemberController(Controller):
         sent = await _invite(request, work, user, email)
         return Saved(None, see="/members", note=_link_note(user.name, sent))
 
-    @post("/{user_id:uuid}/deletion", form="/members/{user_id}", guards=[may(MANAGE)])
+    @deletion("/{user_id:uuid}", form="/members/{user_id}", guards=[may(MANAGE)])
     async def remove(
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
@@ -134,6 +131,17 @@ class MemberController(Controller):
         return Saved(None, see="/members", note="The member was removed.")
 
 
+async def _member_page(work: Work, user_id: UUID) -> MemberPage:
+    member = next((row for row in await members(work) if row.user_id == user_id), None)
+    if member is None:
+        raise NotFound("member")
+    assignable = [role for role in Role if may_give(role_of(work), role)]
+    used = await users_of(work, user_id)
+    return MemberPage(
+        member, used, assignable, actions(*_member_actions(work, member, assignable, used=bool(used)))
+    )
+
+
 def _member_actions(
     work: Work, member: MemberView, assignable: list[Role], suffix: str = "", *, used: bool = False
 ) -> list[Action | None]:
@@ -141,11 +149,11 @@ def _member_actions(
     href, may_change = f"/members/{member.user_id}", may_give(role_of(work), member.role)
     options = {"role": [role.value for role in assignable]}
     return [
-        action(work, f"role{suffix}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
-               options=options, when=may_change),
+        action(work, f"role{suffix}", "Change role", href, method="PATCH", form_href=f"{href}/role",
+               permission=MANAGE, form=RoleForm, options=options, when=may_change),
         action(work, f"link{suffix}", "Send new link", f"{href}/link", permission=MANAGE,
                when=member.invited),
-        action(work, f"remove{suffix}", "Remove", f"{href}/deletion", permission=MANAGE,
+        action(work, f"remove{suffix}", "Remove", href, method="DELETE", permission=MANAGE,
                when=may_change and not used),
     ]  # fmt: skip
 
@@ -197,7 +205,9 @@ class TokenController(Controller):
                 work,
                 f"revoke:{token.id}",
                 "Revoke",
-                f"/tokens/{token.id}/revocation",
+                f"/tokens/{token.id}",
+                method="DELETE",
+                form_href=f"/tokens/{token.id}/revocation",
                 when=token.state == "live",
             )
             for token in items
@@ -217,7 +227,12 @@ class TokenController(Controller):
         base = request.app.state.settings.base_url
         return Shaped(NewToken(token_id, mine.name, token, mine.scopes, mine.expires_at, base, []))
 
-    @post("/{token_id:uuid}/revocation", form="/tokens", guards=[refuse_access_tokens])
+    @deletion(
+        "/{token_id:uuid}",
+        form_path="/{token_id:uuid}/revocation",
+        form="/tokens",
+        guards=[refuse_access_tokens],
+    )
     async def revoke(
         self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:

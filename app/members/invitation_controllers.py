@@ -15,6 +15,7 @@ from app.members.use_cases import role_of
 from app.permissions import Permission
 from app.web.actions import Action, action, fields_of
 from app.web.guards import count_network, may
+from app.web.methods import deletion
 from app.web.request import Request
 from app.web.responses import Saved
 from app.web.tokens import BadToken
@@ -37,7 +38,7 @@ class InvitationController(Controller):
         view, secret = await renew_invitation(work, invitation_id)
         return Saved(None, see="/members", note=await send(request, work, view, secret))
 
-    @post("/deletion", form="/members", guards=[may(MANAGE)])
+    @deletion(form="/members", guards=[may(MANAGE)])
     async def withdraw(self, invitation_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Withdraws an invitation; its link stops working."""
         email = await withdraw_invitation(work, invitation_id)
@@ -128,7 +129,8 @@ def invitation_actions(work: Work, invitation: InvitationView) -> list[Action | 
             work,
             f"withdraw:{invitation.id}",
             "Withdraw",
-            f"{href}/deletion",
+            href,
+            method="DELETE",
             permission=MANAGE,
             when=may_manage,
         ),

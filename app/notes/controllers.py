@@ -12,6 +12,7 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
+from app.web.methods import deletion
 from app.web.responses import Saved
 from app.work import Work
 
@@ -34,7 +35,7 @@ class NoteController(Controller):
         note = await add_note(work, contact_id, data.body)
         return Saved(note, see=f"/contacts/{contact_id}", note="The note was added.")
 
-    @post("/notes/{note_id:uuid}/deletion", guards=[may(EDIT)])
+    @deletion("/notes/{note_id:uuid}", guards=[may(EDIT)])
     async def delete_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteDeleted]:
         """Deletes a note that the caller wrote; the response's action restores it."""
         note = await delete_note(work, note_id)

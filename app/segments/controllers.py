@@ -18,6 +18,7 @@ from app.segments.schemas import (
 from app.segments.use_cases import change_segment, create_segment, delete_segment
 from app.web.forms import Form
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved
 from app.work import Work
@@ -62,7 +63,7 @@ class SegmentController(Controller):
         """One segment: its filter, its number of contacts, and what uses it."""
         return await segment_page(work, segment_id)
 
-    @post("/{segment_id:uuid}", form="/segments/{segment_id}", guards=[may(EDIT)])
+    @partial_update("/{segment_id:uuid}", form="/segments/{segment_id}", guards=[may(EDIT)])
     async def update(
         self, segment_id: FromPath[UUID], data: JSONBody[SegmentChangeForm], work: NamedDependency[Work]
     ) -> Saved[SegmentPage]:
@@ -71,7 +72,7 @@ class SegmentController(Controller):
         page = await segment_page(work, segment_id)
         return Saved(page, see=f"/segments/{segment_id}", created=False, note="The segment was saved.")
 
-    @post("/{segment_id:uuid}/deletion", form="/segments/{segment_id}", guards=[may(EDIT)])
+    @deletion("/{segment_id:uuid}", form="/segments/{segment_id}", guards=[may(EDIT)])
     async def delete_segment(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Deletes a segment. 409 with the list of uses while a workflow or a segment uses it."""
         name = await delete_segment(work, segment_id)

@@ -63,9 +63,9 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
         shown,
         used,
         actions(
-            action(work, "update", "Save", href, permission=EDIT, form=SegmentChangeForm),
+            action(work, "update", "Save", href, method="PATCH", permission=EDIT, form=SegmentChangeForm),
             action(work, "filter", "Edit filter", shown.edit_href, permission=EDIT, method="GET"),
-            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+            action(work, "delete", "Delete", href, method="DELETE", permission=EDIT, when=not used),
         ),
     )
 

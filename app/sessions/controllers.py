@@ -25,6 +25,7 @@ from app.web.content_negotiation import header
 from app.web.cookies import set_cookies
 from app.web.formatting import plural
 from app.web.guards import count_network, refuse_access_tokens
+from app.web.methods import deletion
 from app.web.request import Request
 from app.web.responses import Saved
 from app.web.tokens import LIFETIME_SECONDS
@@ -80,19 +81,28 @@ class SessionController(Controller):
         """Your sessions."""
         items = await my_sessions(work)
         end_actions = [
-            action(work, f"revoke:{session.id}", "End", f"/sessions/{session.id}/revocation")
+            action(
+                work,
+                f"revoke:{session.id}",
+                "End",
+                f"/sessions/{session.id}",
+                method="DELETE",
+                form_href=f"/sessions/{session.id}/revocation",
+            )
             for session in items
         ]
         others = action(
             work,
             "revoke_others",
             "End all other sessions",
-            "/sessions/others/revocation",
+            "/sessions/others",
+            method="DELETE",
+            form_href="/sessions/others/revocation",
             when=len(items) > 1,
         )
         return SessionList(items, actions(others, *end_actions))
 
-    @post("/current/deletion", guards=[refuse_access_tokens])
+    @deletion("/current", guards=[refuse_access_tokens])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
         """Ends this session."""
         me = work.require_principal()
@@ -118,14 +128,14 @@ class SessionController(Controller):
             set_cookies(request.scope, state.cookies.signed_in(signed_in.token))
         return Saved(signed_in, see="/", note=f"You're now in {target.account_name}.")
 
-    @post("/others/revocation", guards=[refuse_access_tokens])
+    @deletion("/others", form_path="/others/revocation", guards=[refuse_access_tokens])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
         """Ends all your sessions except this one."""
         count = await end_other_sessions(work)
         request.app.state.identity.forget()
         return Saved(None, see="/sessions", note=f"Ended {plural(count, 'session')}.")
 
-    @post("/{session_id:uuid}/revocation", guards=[refuse_access_tokens])
+    @deletion("/{session_id:uuid}", form_path="/{session_id:uuid}/revocation", guards=[refuse_access_tokens])
     async def end(
         self, session_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:

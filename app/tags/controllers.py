@@ -11,6 +11,7 @@ from app.tags.pages import tag_list, tag_page
 from app.tags.schemas import TagDeletionForm, TagForm, TagList, TagPage
 from app.tags.use_cases import create_tag, delete_tag, rename_tag
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.responses import Saved
 from app.work import Work
 
@@ -37,7 +38,7 @@ class TagController(Controller):
         """One tag, and the workflows and segments that use it."""
         return await tag_page(work, tag_id)
 
-    @post("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
+    @partial_update("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
     async def rename(
         self, tag_id: FromPath[UUID], data: JSONBody[TagForm], work: NamedDependency[Work]
     ) -> Saved[TagPage]:
@@ -45,7 +46,7 @@ class TagController(Controller):
         await rename_tag(work, tag_id, data.name)
         return Saved(await tag_page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
 
-    @post("/{tag_id:uuid}/deletion", form="/tags/{tag_id}", guards=[may(EDIT)])
+    @deletion("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
     async def delete_tag(
         self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:

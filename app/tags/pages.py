@@ -31,9 +31,9 @@ async def tag_page(work: Work, tag_id: UUID) -> TagPage:
         _line(tag),
         used,
         actions(
-            action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
+            action(work, "rename", "Rename", href, method="PATCH", permission=EDIT, form=TagForm),
             action(
-                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=TagDeletionForm,
+                work, "delete", "Delete", href, method="DELETE", permission=EDIT, form=TagDeletionForm,
                 when=not used,
             ),
         ),

@@ -20,6 +20,7 @@ from app.tasks.schemas import (
 from app.tasks.use_cases import add_task, change_task, complete_task, delete_task, reopen_task, restore_task
 from app.web.actions import action, actions
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.responses import Saved
 from app.work import Work
 
@@ -49,7 +50,7 @@ class TaskController(Controller):
         """One task and its form."""
         return await show_task(work, task_id)
 
-    @post("/tasks/{task_id:uuid}", form="/tasks/{task_id}", guards=[may(EDIT)])
+    @partial_update("/tasks/{task_id:uuid}", form="/tasks/{task_id}", guards=[may(EDIT)])
     async def update(
         self, task_id: FromPath[UUID], data: JSONBody[TaskChangeForm], work: NamedDependency[Work]
     ) -> Saved[TaskPage]:
@@ -66,7 +67,7 @@ class TaskController(Controller):
         task = await task_view(work, task_id)
         return Saved(task, see=_back(data, task), created=False, note=f"“{task.title}” was completed.")
 
-    @post("/tasks/{task_id:uuid}/completion/deletion", guards=[may(EDIT)])
+    @deletion("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)])
     async def reopen(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:
@@ -75,7 +76,7 @@ class TaskController(Controller):
         task = await task_view(work, task_id)
         return Saved(task, see=_back(data, task), created=False, note=f"“{task.title}” was reopened.")
 
-    @post("/tasks/{task_id:uuid}/deletion", guards=[may(EDIT)])
+    @deletion("/tasks/{task_id:uuid}", guards=[may(EDIT)])
     async def delete_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskDeleted]:

@@ -61,7 +61,9 @@ async def show_task(work: Work, task_id: UUID) -> TaskPage:
         zone,
         dict((await work.fields.catalog())["owner"].names or {}),
         [
-            *actions(action(work, "update", "Save", href, permission=EDIT, form=TaskChangeForm)),
+            *actions(
+                action(work, "update", "Save", href, method="PATCH", permission=EDIT, form=TaskChangeForm)
+            ),
             *task_actions(work, [task]),
         ],
     )
@@ -78,11 +80,11 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
                 permission=EDIT, form=TaskStepForm, when=when and not done,
             ),
             action(
-                work, f"reopen:{task.id}", f"Reopen {task.title}", f"{href}/completion/deletion",
+                work, f"reopen:{task.id}", f"Reopen {task.title}", f"{href}/completion", method="DELETE",
                 permission=EDIT, form=TaskStepForm, when=when and done,
             ),
             action(
-                work, f"delete_task:{task.id}", f"Delete {task.title}", f"{href}/deletion",
+                work, f"delete_task:{task.id}", f"Delete {task.title}", href, method="DELETE",
                 permission=EDIT, form=TaskStepForm, when=when,
             ),
         )  # fmt: skip

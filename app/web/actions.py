@@ -25,13 +25,22 @@ class Field(msgspec.Struct, omit_defaults=True):
 
 class Action(msgspec.Struct):
     """Something that the caller can do from this page: the URL and the fields to send. An action with the
-    method GET is a link to the page with its form."""
+    method GET is a link to the page with its form. Scripts use `method` and `href`, forms of a browser
+    `form_method` and `form_href`: a form cannot send PATCH or DELETE (`app/web/methods.py`). DELETE takes the
+    fields in the query."""
 
     name: str
     label: str
     method: str
     href: str
     fields: list[Field] = []
+    form_method: str = ""
+    form_href: str = ""
+
+    def __post_init__(self) -> None:
+        self.form_method = "GET" if self.method == "GET" else "POST"
+        if not self.form_href:
+            self.form_href = f"{self.href}/deletion" if self.method == "DELETE" else self.href
 
 
 def action(
@@ -43,11 +52,13 @@ def action(
     permission: Permission | None = None,
     form: type[msgspec.Struct] | None = None,
     method: str = "POST",
+    form_href: str = "",
     options: Mapping[str, Sequence[str]] | None = None,
     when: bool = True,
 ) -> Action | None:
     """An action, or None when the actor has no permission or it makes no sense now (`when`). `form` is the
-    struct that the handler reads; `options` are the choices of fields that depend on the account."""
+    struct that the handler reads; `options` are the choices of fields that depend on the account. `form_href`
+    is needed where a form uses another URL, except the `/deletion` of a DELETE."""
     if not when or (permission is not None and not work.may(permission)):
         return None
     fields = fields_of(form) if form is not None else ()
@@ -58,7 +69,7 @@ def action(
             else field
             for field in fields
         )
-    return Action(name, label, method, href, list(fields))
+    return Action(name, label, method, href, list(fields), form_href=form_href)
 
 
 def actions(*candidates: Action | None) -> list[Action]:

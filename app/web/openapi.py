@@ -20,6 +20,7 @@ from litestar.openapi.spec import (
     OpenAPIResponse,
     OpenAPIType,
     Operation,
+    Parameter,
     PathItem,
     Reference,
     RequestBody,
@@ -29,7 +30,8 @@ from litestar.openapi.spec import (
 )
 from litestar.response import Response
 from litestar.routes import BaseRoute, HTTPRoute
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Method
+from litestar.types.internal_types import PathParameterDefinition
 
 from app.web import content_negotiation
 from app.web.guards import signed_in
@@ -92,9 +94,14 @@ def config() -> OpenAPIConfig:
         license=License(name="MIT", identifier="MIT"),
         components=Components(security_schemes=schemes),
         use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
         render_plugins=[JsonRenderPlugin()],  # without one Litestar prepares its viewers
         openapi_router=SchemaRouter("/", route_handlers=[SchemaController]),
     )
+
+
+def _operation_id(_: HTTPRouteHandler, method: Method, path: list[str | PathParameterDefinition]) -> str:
+    return "_".join([method.lower(), *(part if isinstance(part, str) else part.name for part in path)])
 
 
 class SchemaRouter(Router):
@@ -123,6 +130,24 @@ def _complete_path(document: OpenAPI, route: HTTPRoute) -> None:
         operation = _operations(item).get(method) if item else None
         if operation is not None:
             _complete(operation, handler, method)
+            if method == "DELETE":
+                _put_fields_in_query(document, operation)
+
+
+def _put_fields_in_query(document: OpenAPI, operation: Operation) -> None:
+    """DELETE takes the fields of its struct in the query instead of a body."""
+    body, operation.request_body = operation.request_body, None
+    if not isinstance(body, RequestBody):
+        return
+    schema = body.content[content_negotiation.JSON].schema
+    if isinstance(schema, Reference):
+        schema = document.components.schemas[schema.ref.rpartition("/")[2]]
+    if isinstance(schema, Schema):
+        needed, fields = schema.required or [], schema.properties or {}
+        operation.parameters = [
+            *(operation.parameters or []),
+            *(Parameter(name, "query", kind, required=name in needed) for name, kind in fields.items()),
+        ]
 
 
 def _operations(item: PathItem) -> dict[str, Operation]:

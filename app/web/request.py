@@ -103,7 +103,9 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return await self.read(struct)
 
     async def read(self, kind: type[T]) -> T:
-        """The body as `kind`. Raises `Invalid`, or 400 for invalid JSON."""
+        """The body as `kind`, the query as `kind` for DELETE. Raises `Invalid`, or 400 for invalid JSON."""
+        if self.method == "DELETE":
+            return forms.read_form(FormMultiDict(self.query_params.multi_items()), kind)
         if self.content_type[0] in content_negotiation.FORMS:
             return forms.read_form(await self.form(), kind)
         try:

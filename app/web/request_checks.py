@@ -38,20 +38,14 @@ async def prepare(request: Request) -> None:
     if request.method not in content_negotiation.UNSAFE:
         return
     _refuse_query(request)
-    kind, options = request.content_type
-    if (
-        not kind
-        and not request.content_length
-        and not content_negotiation.header(request.scope, b"transfer-encoding")
-    ):
+    kind, sends_body = request.content_type[0], _sends_body(request)
+    if request.method == "DELETE":
+        if sends_body:
+            raise UnsupportedMedia("DELETE has no body here. Send the fields in the query: ?name=value.")
         return
-    if kind not in readable(handler):
-        raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
-    if (
-        kind != content_negotiation.MULTIPART
-        and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
-    ):
-        raise UnsupportedMedia("Send the text as UTF-8; other encodings aren't supported.")
+    if not kind and not sends_body:
+        return
+    _check_media_type(request)
     if check_first := handler.opt.get("before_body"):
         await check_first(request)
     most = longest(handler, kind)
@@ -61,6 +55,22 @@ async def prepare(request: Request) -> None:
         _same_account(request, (await request.form()).get("account"))
     if reads_nothing(handler):
         await request.read(Nothing)
+
+
+def _sends_body(request: Request) -> bool:
+    return bool(request.content_length or content_negotiation.header(request.scope, b"transfer-encoding"))
+
+
+def _check_media_type(request: Request) -> None:
+    """Raises 415 for a body that the route cannot read."""
+    (kind, options), kinds = request.content_type, readable(request.route_handler)
+    if kind not in kinds:
+        raise UnsupportedMedia(f"Send {' or '.join(kinds)}.")
+    if (
+        kind != content_negotiation.MULTIPART
+        and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
+    ):
+        raise UnsupportedMedia("Send the text as UTF-8; other encodings aren't supported.")
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,6 +87,8 @@ def _refuse_query(request: Request) -> None:
     if request.route_handler.opt.get("foreign"):
         return
     parameters = request.route_handler.parsed_fn_signature.parameters.keys()
+    if request.method == "DELETE" and "data" in parameters:
+        return  # read as a form, which refuses unknown names
     if unknown := [name for name in dict(request.query_params) if name not in parameters]:
         raise Invalid(dict.fromkeys(unknown, "This URL takes no such parameter. Send it in the body."))
 

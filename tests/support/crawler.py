@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -34,6 +35,7 @@ class Walk:
     visited: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+    called: Counter[str] = field(default_factory=Counter)
 
     async def all(self, page: httpx.AsyncClient, script: httpx.AsyncClient) -> None:
         waiting = ["/"]
@@ -60,7 +62,37 @@ class Walk:
             self.problems.append(f"{path} as JSON: {json_answer.status_code} {text_of_response(json_answer)}")
         elif not path.startswith("/schema"):
             self.compare(path, drawn, json_answer)
+            for action in actions_in(json_answer.json()):
+                await self.call(path, action, page, script)
         return [link for href in drawn.links if (link := local(href, urlsplit(path).path))]
+
+    async def call(
+        self, path: str, action: dict[str, Any], page: httpx.AsyncClient, script: httpx.AsyncClient
+    ) -> None:
+        """Calls the URL for scripts and the URL for forms, with a field that none of them has."""
+        kind = f"{action['method']} {kind_of(action['href'])}"
+        self.called[kind] += 1
+        if self.called[kind] > OF_ONE_KIND:
+            return
+        wrong = {"no_such_field": "1"}
+        method, href, form_href = action["method"], action["href"], action["form_href"]
+        if method == "GET":
+            answers = [await script.get(href), await page.get(form_href)]
+            expected = {200}
+        else:
+            query, files = (wrong, None) if method == "DELETE" else (None, {"no_such_field": (None, "1")})
+            answers = [
+                await script.request(method, href, params=query, files=files),
+                await page.request(action["form_method"], form_href, files={"no_such_field": (None, "1")}),
+            ]
+            expected = {422}
+        if {answer.status_code for answer in answers} != expected:
+            responses = [(answer.status_code, text_of_response(answer)) for answer in answers]
+            self.problems.append(f"{path}: {action['name']} answers {responses}")
+        if method == "POST" and (await script.patch(href, json=wrong)).status_code != 405:
+            self.problems.append(f"{path}: {action['name']} says POST, but there is a PATCH")
+        if method == "POST" and href.endswith("/deletion") and "/bulk/" not in href:
+            self.problems.append(f"{path}: {action['name']} says POST, but there is a DELETE")
 
     def compare(self, path: str, drawn: Page, json_answer: httpx.Response) -> None:
         actions: dict[str, set[str]] = {}
@@ -69,7 +101,8 @@ class Walk:
             if action["method"] == "GET":
                 links.add(action["href"])
             else:
-                actions.setdefault(action["href"], set()).update(f["name"] for f in action.get("fields", []))
+                names = actions.setdefault(action["form_href"], set())
+                names.update(field["name"] for field in action["fields"])
         offers = drawn.offers()
         if set(offers) != set(actions):
             only_page, only_json = sorted(set(offers) - set(actions)), sorted(set(actions) - set(offers))

@@ -226,7 +226,7 @@ async def test_forms_and_json_actions_match(world: World) -> None:
         paths = ["", "/steps/new", "/triggers/new", "/triggers/t1", "/entry", "/settings", "/publication"]
         paths += [f"/steps/s{number}" for number in range(2, 8)] + ["/versions", "/versions/1"]
         offered = {
-            path: {action["href"] for action in (await client.get(at + path)).json()["actions"]}
+            path: {action["form_href"] for action in (await client.get(at + path)).json()["actions"]}
             for path in paths
         }
     async with world.browser(owner) as client:

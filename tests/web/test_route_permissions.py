@@ -23,6 +23,8 @@ VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in
 async def call(client: httpx.AsyncClient, route: Route, path: str) -> httpx.Response:
     if route.method == "GET":
         return await client.get(path)
+    if route.method == "DELETE":
+        return await client.delete(path, params=route.form)
     if client.headers.get("accept") == JSON["accept"]:
         return await client.request(route.method, path, json=route.body)
     return await client.request(route.method, path, data=route.form)
@@ -137,7 +139,7 @@ async def test_other_methods_are_refused(scene: FilledAccount) -> None:
     problems = []
     for client in await scene.clients(scene.cast.owner):
         for path in sorted({route.path for route in guarded()}):
-            route = Route("PATCH", path, "")
+            route = Route("PUT", path, "")
             answer = await call(client, route, route.at(scene.ids))
             if answer.status_code != 405 or "allow" not in answer.headers:
                 problems.append(f"{route} as {shape_of(client)}: {answer.status_code}")

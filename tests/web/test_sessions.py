@@ -171,7 +171,7 @@ async def test_sessions_are_listed_and_ended_one_by_one(world: World) -> None:
         (target,) = [item for item in (await here.get("/sessions")).json()["items"] if not item["current"]]
         href = f"/sessions/{target['id']}/revocation"
         listed = (await here.get("/sessions")).json()["actions"]
-        assert href in [action["href"] for action in listed]
+        assert href in [action["form_href"] for action in listed]
         assert (await other.post(href)).status_code == 404
         assert (await there.get("/")).status_code == 200
         assert (await here.post(href)).status_code == 204

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
+from app.web.methods import partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -59,7 +60,9 @@ class BuilderController(Controller):
         """The entry condition: which of the contacts that a trigger admits may enter."""
         return await _entry(work, workflow_id, refused_values(request, EntryForm))
 
-    @post("/entry", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
+    @partial_update(
+        "/entry", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)]
+    )
     async def set_entry(
         self,
         workflow_id: FromPath[UUID],
@@ -82,7 +85,7 @@ class BuilderController(Controller):
         """Name, re-entry, pausing and archiving."""
         return await _settings(work, workflow_id, refused_values(request, SettingsForm))
 
-    @post(
+    @partial_update(
         "/settings",
         page=PAGE,
         fragment=WORKBENCH,
@@ -101,7 +104,7 @@ class BuilderController(Controller):
 async def _entry(work: Work, workflow_id: UUID, values: Values | None = None) -> Builder:
     opened = await open_workflow(work, workflow_id)
     href = f"/workflows/{workflow_id}/entry"
-    own = [action(work, "set_entry", "Save", href, permission=EDIT, form=EntryForm)]
+    own = [action(work, "set_entry", "Save", href, method="PATCH", permission=EDIT, form=EntryForm)]
     return builder(work, opened, entry_sheet(opened, values), own)
 
 
@@ -109,14 +112,15 @@ async def _settings(work: Work, workflow_id: UUID, values: Values | None = None)
     opened = await open_workflow(work, workflow_id)
     base, status = f"/workflows/{workflow_id}", opened.view.status
     own = [
-        action(work, "set_settings", "Save", f"{base}/settings", permission=EDIT, form=SettingsForm),
-        action(work, "rename", "Save", base, permission=EDIT, form=WorkflowChangeForm),
+        action(work, "set_settings", "Save", f"{base}/settings", method="PATCH", permission=EDIT,
+               form=SettingsForm),
+        action(work, "rename", "Save", base, method="PATCH", permission=EDIT, form=WorkflowChangeForm),
         action(work, "pause", "Pause", f"{base}/pause", permission=PUBLISH, when=status == "active"),
-        action(work, "resume", "Resume", f"{base}/pause/deletion", permission=PUBLISH,
+        action(work, "resume", "Resume", f"{base}/pause", method="DELETE", permission=PUBLISH,
                when=status in ("paused", "archived") and opened.view.live_version is not None),
         action(work, "hold", "Hold all", f"{base}/hold", permission=PUBLISH,
                when=not opened.view.held and opened.view.live_version is not None),
-        action(work, "release", "Release", f"{base}/hold/deletion", permission=PUBLISH,
+        action(work, "release", "Release", f"{base}/hold", method="DELETE", permission=PUBLISH,
                when=opened.view.held),
         action(work, "archive", "Archive", f"{base}/archival", permission=PUBLISH, when=status != "archived"),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from app.errors import NotFound
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -64,7 +65,9 @@ class StepController(Controller):
         """One step: its settings and counts."""
         return await _step(work, workflow_id, key, refused_values(request, StepForm))
 
-    @post(AT, page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/steps/{key}", guards=[may(EDIT)])
+    @partial_update(
+        AT, page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/steps/{key}", guards=[may(EDIT)]
+    )
     async def update(
         self,
         workflow_id: FromPath[UUID],
@@ -96,9 +99,7 @@ class StepController(Controller):
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Moved.")
 
-    @post(
-        AT + "/deletion", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)]
-    )
+    @deletion(AT, page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def delete(
         self,
         workflow_id: FromPath[UUID],
@@ -121,8 +122,8 @@ async def _step(work: Work, workflow_id: UUID, key: str, values: Values | None =
         raise NotFound("step") from None
     href = f"/workflows/{workflow_id}/steps/{key}"
     own = [
-        action(work, "update", "Save step", href, permission=EDIT, form=StepForm),
+        action(work, "update", "Save step", href, method="PATCH", permission=EDIT, form=StepForm),
         action(work, "move_step", "Move", f"{href}/position", permission=EDIT, form=PositionForm),
-        action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=RevForm),
+        action(work, "delete", "Delete", href, method="DELETE", permission=EDIT, form=RevForm),
     ]
     return builder(work, opened, sheet, own)

@@ -11,6 +11,7 @@ from app.errors import NotFound
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -53,7 +54,7 @@ class TriggerController(Controller):
         """One trigger: what it listens to."""
         return await _trigger(work, workflow_id, key, refused_values(request, TriggerForm))
 
-    @post(
+    @partial_update(
         "/{key:str}",
         page=PAGE,
         fragment=WORKBENCH,
@@ -76,8 +77,8 @@ class TriggerController(Controller):
         page = await _trigger(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")
 
-    @post(
-        "/{key:str}/deletion",
+    @deletion(
+        "/{key:str}",
         page=PAGE,
         fragment=WORKBENCH,
         form="/workflows/{workflow_id}",
@@ -105,7 +106,9 @@ async def _trigger(work: Work, workflow_id: UUID, key: str, values: Values | Non
         raise NotFound("trigger") from None
     href = f"/workflows/{workflow_id}/triggers/{key}"
     own = [
-        action(work, "update_trigger", "Save trigger", href, permission=EDIT, form=TriggerForm),
-        action(work, "delete_trigger", "Delete", f"{href}/deletion", permission=EDIT, form=RevForm),
+        action(
+            work, "update_trigger", "Save trigger", href, method="PATCH", permission=EDIT, form=TriggerForm
+        ),
+        action(work, "delete_trigger", "Delete", href, method="DELETE", permission=EDIT, form=RevForm),
     ]
     return builder(work, opened, sheet, own)

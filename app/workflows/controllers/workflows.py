@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.web.actions import action, actions
 from app.web.guards import may
+from app.web.methods import deletion, partial_update
 from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
@@ -54,7 +55,7 @@ class WorkflowController(Controller):
         """The builder: triggers, steps, counts."""
         return await builder_of(work, workflow_id)
 
-    @post("/{workflow_id:uuid}", form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
+    @partial_update("/{workflow_id:uuid}", form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
     async def rename(
         self, workflow_id: FromPath[UUID], data: JSONBody[WorkflowChangeForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -69,9 +70,7 @@ class WorkflowController(Controller):
         await set_status(work, workflow_id, "paused")
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Paused: no new contacts enter.")
 
-    @post(
-        "/{workflow_id:uuid}/pause/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
-    )
+    @deletion("/{workflow_id:uuid}/pause", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def resume(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Resumes the workflow: contacts enter again."""
         await set_status(work, workflow_id, "active")
@@ -84,9 +83,7 @@ class WorkflowController(Controller):
         note = "On hold: enrollments don't move, and nothing is sent."
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)
 
-    @post(
-        "/{workflow_id:uuid}/hold/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
-    )
+    @deletion("/{workflow_id:uuid}/hold", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def release(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Releases the enrollments of a held workflow."""
         await set_held(work, workflow_id, False)
