@@ -1,5 +1,7 @@
-"""Renders Jinja templates: escaped, strict about undefined names, with the navigation of the signed-in
-member. `Templates.render` is the entry point."""
+"""Renders Jinja templates: escaped, strict about undefined names. `Templates.render` is the entry point.
+
+Templates need no imports for what all of them use: the functions of `app.web.markup`, and the macros of the
+files in `MACROS` and `PAGE_MACROS`, by the names there."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.permissions import Permission, Role
 from app.settings import Settings
-from app.web import formatting
+from app.web import formatting, markup
 from app.web.actions import as_json, find_action
 from app.web.forms import Form
 from app.web.navigation import settings_menu, sidebar
@@ -23,6 +25,18 @@ from app.web.static import Assets
 RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")
 QueryValue: TypeAlias = str | int | UUID | list[str] | tuple[str, ...] | None
 ROOT = Path(__file__).resolve().parents[2] / "templates"
+MACROS = {
+    "forms": "shared/forms.html",
+    "htmx": "workflows/_htmx.html",
+    "live": "shared/live.html",
+    "used_by": "shared/_used_by.html",
+}
+# Macros that read names of the page: `me`, `path`, `query`.
+PAGE_MACROS = {
+    "buttons": "shared/buttons.html",
+    "messages": "shared/messages.html",
+    "navigation": "shared/navigation.html",
+}
 
 
 class Templates:
@@ -50,34 +64,52 @@ class Templates:
             Form=Form,
             sign_out_href="/sessions/current/deletion",
             switch_href="/sessions/current/account",
+            **markup.template_names(assets),
+            **{name: Macros(self.environment, file) for name, file in MACROS.items()},
         )
 
     def render(self, name: str, request: Request, *, page: object = None, form: Form | None = None) -> bytes:
         """Renders a template with `page` and the common names: `me`, `nav`, `path`, `query`, `form`, `note`,
-        `note_undo`, `request_id`, `partial`."""
+        `note_undo`, `request_id`, `partial`, and those of `PAGE_MACROS`."""
         scope, me = request.scope, request.principal
         state, path = scope["state"], scope["path"]
         permissions = me.permissions if me else ()
         note, undo = (state["note"], state.get("undo", "")) if state.get("note") else note_of(request)
-        return (
-            self.environment.get_template(name)
-            .render(
-                page=page,
-                me=me,
-                nav=sidebar(permissions, path, state.get("counts", {})),
-                path=path,
-                query=scope["query_string"].decode("latin-1"),
-                form=form or state.get("form") or Form(),
-                note=note,
-                note_undo=undo_of(undo),
-                request_id=state.get("request_id", ""),
-                partial=request.wants_partial,
-                memberships=getattr(me, "memberships", ()),
-                settings_nav=settings_menu(permissions, path),
-                theme=request.cookies.get("theme", ""),
-            )
-            .encode()
-        )
+        names: dict[str, object] = {
+            "page": page,
+            "me": me,
+            "nav": sidebar(permissions, path, state.get("counts", {})),
+            "path": path,
+            "query": scope["query_string"].decode("latin-1"),
+            "form": form or state.get("form") or Form(),
+            "note": note,
+            "note_undo": undo_of(undo),
+            "request_id": state.get("request_id", ""),
+            "partial": request.wants_partial,
+            "memberships": getattr(me, "memberships", ()),
+            "settings_nav": settings_menu(permissions, path),
+            "theme": request.cookies.get("theme", ""),
+        }
+        names.update({name: Macros(self.environment, file, names) for name, file in PAGE_MACROS.items()})
+        return self.environment.get_template(name).render(names).encode()
+
+
+class Macros:
+    """The macros of a file, as attributes. With `page_names` they read these names, as after an import with
+    context, but the file is read once for a page and not once for each import."""
+
+    def __init__(
+        self, environment: Environment, file: str, page_names: dict[str, object] | None = None
+    ) -> None:
+        self._environment, self._file, self._page_names = environment, file, page_names
+
+    def __getattr__(self, macro: str) -> object:
+        template = self._environment.get_template(self._file)
+        if self._page_names is None:
+            return getattr(template.module, macro)
+        module = template.make_module(self._page_names)
+        self.__dict__.update(module.__dict__)
+        return getattr(module, macro)
 
 
 class Undo(msgspec.Struct):

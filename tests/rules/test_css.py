@@ -1,4 +1,5 @@
-"""Every class of the style sheets is used; every class that a template uses is styled or read by a script."""
+"""Every class of the style sheets is used; every class that a template or app/web/markup.py uses is styled or
+read by a script."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 from tests.rules.files import ROOT, sources
 from tests.rules.templates import TEMPLATES
 
+MARKUP = ROOT / "app" / "web" / "markup.py"
 SHEETS = sorted((ROOT / "static" / "css").rglob("*.css"))
 NAME = r"[a-z][a-z0-9-]*"
 SCRIPTS = {
@@ -45,6 +47,12 @@ def classes_of(text: str) -> Iterator[str]:
         yield from literal.split()
 
 
+def markup_of(path: Path) -> str:
+    """The text of a template, or of a module without what its f-strings insert."""
+    text = path.read_text()
+    return re.sub(r"\{[^{}]*\}", "", text) if path.suffix == ".py" else text
+
+
 CSS = classes_of_css()
 
 
@@ -53,19 +61,19 @@ def test_classes_are_read_from_templates() -> None:
     assert sorted(classes_of(text)) == ["button", "chevron", "hue-", "small"]
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", [*TEMPLATES, MARKUP], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_class_of_a_template_exists(path: Path) -> None:
     def exists(name: str) -> bool:
         return name in CSS or name in SCRIPTS or (name.endswith("-") and any(c.startswith(name) for c in CSS))
 
-    assert sorted({name for name in classes_of(path.read_text()) if not exists(name)}) == []
+    assert sorted({name for name in classes_of(markup_of(path)) if not exists(name)}) == []
 
 
 def test_every_class_of_the_style_sheets_is_used() -> None:
     used = set(SCRIPTS)
     prefixes = set()
-    for path in TEMPLATES:
-        text = path.read_text()
+    for path in [*TEMPLATES, MARKUP]:
+        text = markup_of(path)
         names = set(classes_of(text))
         for tag in re.findall(r"\{[{%].*?[%}]\}", text, re.DOTALL):
             for literal in re.findall(r'"([^"]*)"', tag):
