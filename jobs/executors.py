@@ -92,6 +92,7 @@ class SaqExecutor:
     def __init__(self, runtime: Runtime, turns: dict[TurnName, AccountTurns]) -> None:
         self.runtime, self.turns = runtime, turns
         self.watch = OverdueWatch()
+        self.swept = False
         self.arrived: Counter[TurnName] = Counter()  # jobs since the last sweep
         # The slot and number of the last turn that this process enqueued, of what was due at the last sweep.
         self.enqueued: dict[tuple[TurnName, UUID], tuple[int, int]] = {}
@@ -139,13 +140,20 @@ class SaqExecutor:
             for name, depth in (depths or {}).items()
             if depth.queued
         }
-        plan = self.watch.plan(due, time.monotonic(), places)
+        plan = self.watch.plan(due, time.monotonic(), places, self._idle_places())
         for entry in plan.run:
             self.queues[entry.task].add([entry.account_id])
         for part in _in_parts(plan.enqueue, ENQUEUED_AT_ONCE):
             await asyncio.gather(
                 *(self._enqueue_again(entry.task, entry.account_id, entry.task in places) for entry in part)
             )
+
+    def _idle_places(self) -> dict[TurnName, int]:
+        """At the first sweep all places. Redis gives a job to the loop that has waited longest, and a process
+        that has just started stands last in line: what it enqueues goes to busy processes first."""
+        idle = {} if self.swept else {name: turns.places for name, turns in self.turns.items()}
+        self.swept = True
+        return idle
 
     async def _enqueue_again(self, name: TurnName, account_id: UUID, crowded: bool) -> None:
         """Enqueues a turn; while other jobs wait (`crowded`) from the second time on exactly the one that

@@ -8,6 +8,8 @@ import msgspec
 from app.ports import TurnName
 from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS
 
+NO_PLACES: Mapping[TurnName, int] = {}
+
 
 class Due(msgspec.Struct, frozen=True):
     """One task of an account that is due. `running`: a turn of it runs in this process. `worked_at`: when the
@@ -36,11 +38,18 @@ class OverdueWatch:
     def __init__(self) -> None:
         self._due_since: dict[tuple[TurnName, UUID], float] = {}
 
-    def plan(self, due: Iterable[Due], now: float, places: Mapping[TurnName, int]) -> SweepPlan:
+    def plan(
+        self,
+        due: Iterable[Due],
+        now: float,
+        places: Mapping[TurnName, int],
+        idle: Mapping[TurnName, int] = NO_PLACES,
+    ) -> SweepPlan:
         """`now` in seconds; `places` is how many overdue accounts of a task may run here, for the tasks whose
-        jobs wait in Redis; of the others all may. Those of `due` that have waited longest come first."""
+        jobs wait in Redis; of the others all may. `idle` is how many run here although they are not overdue.
+        Those of `due` that have waited longest come first."""
         before, self._due_since = self._due_since, {}
-        left = dict(places)
+        left, free = dict(places), dict(idle)
         plan = SweepPlan([], [])
         for entry in due:
             key = (entry.task, entry.account_id)
@@ -49,7 +58,11 @@ class OverdueWatch:
                 since = now
             crowded = entry.task in places
             overdue = now - since >= (CROWDED_SECONDS if crowded else OVERDUE_SECONDS)
-            if overdue and (not crowded or left[entry.task] > 0):
+            if free.get(entry.task, 0) > 0:
+                free[entry.task] -= 1
+                plan.run.append(entry)
+                since = now
+            elif overdue and (not crowded or left[entry.task] > 0):
                 if crowded:
                     left[entry.task] -= 1
                 plan.run.append(entry)

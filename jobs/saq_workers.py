@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -23,6 +24,7 @@ from app.ports import TurnName
 from jobs.settings import CRON_TASKS, RETENTION_QUEUE, queue_name
 
 DEQUEUE_SECONDS = 2.0
+SHORTEST_DEQUEUE_SECONDS = 1.2
 REDIS_TIMEOUT = DEQUEUE_SECONDS + 2.0  # of a blocking read, too; a Redis that is frozen holds a job no longer
 REST_SECONDS = 1.0
 TIMERS: PartialTimersDict = {"schedule": 10, "worker_info": 10, "sweep": 60, "abort": 60}
@@ -43,6 +45,9 @@ class _RestingSaqWorker(SaqWorker[Context]):
             await self.event.wait()
             return False
         before, started = self.jobs_received, time.monotonic()
+        # Redis serves who has waited longest. With equal timeouts all loops of a process would stand next to
+        # one another, and a turn that a process passes on would come back to it.
+        self.dequeue_timeout = random.uniform(SHORTEST_DEQUEUE_SECONDS, DEQUEUE_SECONDS)  # noqa: S311 -- no secret
         try:
             result = await super().process()
         except Exception:  # noqa: BLE001 -- Redis went away while a job ended: what the job did is committed

@@ -62,19 +62,20 @@ class JobNotifier:
     async def __call__(self, task: TurnName, account_id: UUID) -> bool:
         """Enqueues a turn, and the one that follows while the first is queued or running: a turn that runs
         may have looked already. False when Redis did not answer."""
-        return await self._enqueue_one_of(task, account_id, slots=1)
+        return await self._enqueue_one_of(task, account_id, slots=1, hops=0)
 
     async def for_certain(self, task: TurnName, account_id: UUID) -> bool:
-        """Enqueues a turn, in another slot if need be: workers that were killed leave their keys behind.
-        False when Redis did not answer."""
-        return await self._enqueue_one_of(task, account_id, slots=SLOTS)
+        """Enqueues a turn, in another slot if need be: workers that were killed leave their keys behind. A
+        process that has its turns of the account passes it on: it may be a while until it looks again. False
+        when Redis did not answer."""
+        return await self._enqueue_one_of(task, account_id, slots=SLOTS, hops=MOST_HOPS)
 
-    async def _enqueue_one_of(self, task: TurnName, account_id: UUID, slots: int) -> bool:
+    async def _enqueue_one_of(self, task: TurnName, account_id: UUID, slots: int, hops: int) -> bool:
         turn, outcome = first_turn(time.time()), Enqueued.WAITING
         for slot in range(slots):
             for number in (turn, turn + 1):
                 if outcome is Enqueued.WAITING:
-                    outcome = await self._enqueue(task, account_id, slot, number, 0)
+                    outcome = await self._enqueue(task, account_id, slot, number, hops)
         return outcome is not Enqueued.UNREACHABLE
 
     async def beside(self, task: TurnName, account_id: UUID) -> bool:

@@ -249,6 +249,7 @@ async def test_a_sweep_enqueues_what_waits_no_second_time(runtime: Runtime, redi
     executor = SaqExecutor(runtime, all_turns(runtime))
     queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
     due = [DueAccount(account, ["match"], datetime.now(UTC))]
+    await executor.on_due([])  # the first sweep enqueues nothing
     for _ in range(5):
         await executor.on_due(due)
         assert await queue.count("queued") == 1
@@ -257,6 +258,17 @@ async def test_a_sweep_enqueues_what_waits_no_second_time(runtime: Runtime, redi
     assert await queue.count("queued") == 1
     await executor.on_due([])
     assert executor.enqueued == {}
+    await queue.disconnect()
+
+
+async def test_the_first_sweep_of_a_worker_runs_what_it_has_room_for(runtime: Runtime, redis: Redis) -> None:
+    assert await redis.dbsize() == 0
+    executor = SaqExecutor(runtime, all_turns(runtime))
+    places = executor.turns["match"].places
+    due = [DueAccount(UUID(int=20 + number), ["match"], datetime.now(UTC)) for number in range(places + 1)]
+    await executor.on_due(due)
+    queue = JobNotifier(runtime.settings.redis_url, 60).queues["match"]
+    assert await queue.count("queued") == 1
     await queue.disconnect()
 
 

@@ -83,3 +83,9 @@ def test_waiting_jobs_of_another_task_do_not_count() -> None:
     watch = OverdueWatch()
     watch.plan([DUE], 0.0, {"send": 9})
     assert watch.plan([DUE], OVERDUE_SECONDS, {"send": 9}).run == [DUE]
+
+
+def test_what_fits_into_idle_places_runs_at_once() -> None:
+    others = [Due("advance", UUID(int=number)) for number in (2, 3)]
+    plan = OverdueWatch().plan([DUE, *others], 0.0, NO_JOBS, {"advance": 2})
+    assert (plan.run, plan.enqueue) == ([DUE, others[0]], [others[1]])
