@@ -193,12 +193,12 @@ class Work:
         self._due_tasks.update(dict.fromkeys((task, *others)))
 
     async def commit(self) -> None:
-        """Commit, then enqueue the turns that wait for the commit. The last call of a use case."""
+        """Commit, then enqueue the turns that wait for the commit. The last call of a use case; a statement
+        after it begins another transaction, and `now` is the time at which that began."""
         await commit(self.session, Boundary.WORK)
         due_tasks, self._due_tasks = list(self._due_tasks), {}
         for task in due_tasks:
             await self.runtime.enqueue(task, self.account_id)
-        await begin(self.session)
 
     @cached_property
     def accounts(self) -> AccountRepository:

@@ -3,9 +3,11 @@
 import os
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from app.json_types import Json
 
@@ -35,7 +37,7 @@ def open_engine(
     pool: dict[str, type[NullPool] | int] = (
         {"poolclass": NullPool}
         if pool_size == 0
-        else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True, "pool_recycle": 1800}
+        else {"pool_size": pool_size, "max_overflow": 5, "pool_recycle": 1800}
     )
     # Names the process in pg_stat_activity, so that an operator can see which one holds a lock.
     name = f"switchyard {os.getpid()}"
@@ -44,7 +46,7 @@ def open_engine(
         "timezone": "UTC",
         "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
     }
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url(url),
         json_serializer=_encode,
         json_deserializer=msgspec.json.decode,
@@ -52,6 +54,27 @@ def open_engine(
         connect_args={"server_settings": session, "timeout": 5},
         **pool,
     )
+    if pool_size:
+        event.listen(engine.sync_engine, "checkout", begin_transaction)
+    return engine
+
+
+def begin_transaction(
+    connection: AsyncAdapt_asyncpg_connection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Sends BEGIN on a connection that the pool hands out again, when nothing was read or written yet. If the
+    connection turns out to be dead (PostgreSQL restarted, say), the pool drops all its older connections and
+    hands out a new one. So no statement is spent on asking whether a connection is alive."""
+    if "used" not in entry.info:  # just opened: BEGIN goes with the first statement, as it always does
+        entry.info["used"] = True
+        return
+    try:
+        # What the first statement would do; there is no public way to do it before.
+        connection.run_async(lambda _driver: connection._start_transaction())  # type: ignore[no-untyped-call]  # noqa: SLF001
+    except Exception as error:
+        if not connection.driver_connection.is_closed():
+            raise
+        raise InvalidatePoolError from error
 
 
 _PING = text("select 1")

@@ -53,15 +53,13 @@ async def test_without_the_database_every_response_is_503_with_retry_after(
     assert (await disconnected_client.get("/sign-in", headers=HTML)).status_code == 200
 
 
-async def test_cut_connections_give_503_at_most_and_recover(world: World) -> None:
+async def test_cut_connections_fail_no_request(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         for _ in range(3):
             await world.sql(
-                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
                 "where usename = 'app_user' and datname = current_database()"
             )
             world.app.state.identity.forget()
-            statuses = {(await client.get("/")).status_code for _ in range(8)}
-            assert statuses <= {200, 503}
-            assert (await client.get("/")).status_code == 200
+            assert {(await client.get("/")).status_code for _ in range(8)} == {200}

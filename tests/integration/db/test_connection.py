@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from litestar import Litestar
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app.settings import Settings
 from db.connection import open_engine, refuse_strong_role
@@ -80,3 +80,52 @@ async def test_the_web_server_does_not_start_as_the_owner(postgres: Postgres, se
     )
     assert done.returncode == 1
     assert "row-level security does not bind" in done.stderr
+
+
+async def test_no_use_of_a_pooled_connection_fails_because_the_server_cut_it(settings: Settings) -> None:
+    engine = open_engine(settings.database_url, 10)
+    everyone = asyncio.Barrier(10)
+
+    async def ask() -> int:
+        async with engine.connect() as connection:
+            pid: int = (await connection.execute(text("select pg_backend_pid()"))).scalar_one()
+            await everyone.wait()
+            return pid
+
+    async def cut(pids: list[int]) -> None:
+        async with other.connect() as connection:
+            await connection.execute(
+                text("select pg_terminate_backend(p, 5000) from unnest(cast(:p as int[])) p"), {"p": pids}
+            )
+
+    other = open_engine(settings.database_url, 0)
+    try:
+        first = await asyncio.gather(*(ask() for _ in range(10)))
+        await cut(first)
+        second = await asyncio.gather(*(ask() for _ in range(10)))
+        assert not set(first) & set(second)
+        assert sorted(await asyncio.gather(*(ask() for _ in range(10)))) == sorted(second), "they are kept"
+    finally:
+        await engine.dispose()
+        await other.dispose()
+
+
+async def test_a_pooled_connection_is_not_asked_whether_it_lives(settings: Settings) -> None:
+    engine = open_engine(settings.database_url, 1)
+    sent: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def note_statement(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    try:
+        async with engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            driver.add_query_logger(lambda query: sent.append(query.query))
+        async with engine.connect() as connection:
+            await connection.execute(text("select 1"))
+        await asyncio.sleep(0.01)  # the driver tells its loggers in tasks of their own
+        assert sorted(sent) == ["BEGIN;", "ROLLBACK;", "select 1"]
+    finally:
+        await engine.dispose()
