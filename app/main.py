@@ -47,16 +47,17 @@ from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
 from app.web.app_factory import build_app
 from app.web.logs import configure
+from app.web.metrics import CATALOG_READS
 from app.web.rate_limit import Limiter, open_redis
+from app.web.recent_counts import RecentCounts
 from app.web.request import Request
 from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.auth_lookup import AuthLookup
 from db.connection import open_engine, ping, refuse_strong_role
-from db.queries.approvals import count_open_approvals
 from db.queries.inbound_deliveries import find_webhook_by_token
-from db.queries.notifications import count_unread_notifications
+from db.queries.notifications import count_waiting
 
 log = structlog.get_logger(__name__)
 
@@ -104,12 +105,13 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
     runtime = runtime or open_runtime(settings)
+    CATALOG_READS.reads = runtime.catalogs.reads
     directory = AuthLookup(runtime.engine)
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
     return build_app(
         settings,
         ROUTES,
-        directory=Principals(directory),
+        directory=Principals(runtime, directory),
         redis=counter,
         database_probe=partial(ping, runtime.engine),
         connect_probe=partial(ping, open_engine(settings.database_url, 0)),
@@ -120,6 +122,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             "turn_counts": turn_counts_probe(runtime),
             "directory": directory,
             "throttle": Throttle(counter),
+            "recent_counts": RecentCounts(),
             "counter": counter,
             "webhook_by_token": partial(find_webhook_by_token, runtime.engine),
             "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60),
@@ -133,25 +136,36 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 async def provide_work(request: Request) -> AsyncIterator[Work]:
     """Provides the unit of work of a signed-in request; it is rolled back unless the handler commits. Raises
     401 on public routes."""
-    me = request.principal
+    me, state = request.principal, request.scope["state"]
     if me is None:
         raise NotAuthorizedException("Sign in first.")
     runtime: Runtime = request.app.state.runtime
-    request_id = request.scope["state"].get("request_id")
-    async with open_work(runtime, me.account_id, me.actor, principal=me, request_id=request_id) as work:
-        if request.method == "GET" and request.wants_html and not request.wants_partial:
-            request.scope["state"]["counts"] = await waiting_for(work, me)
+    work: Work | None = state.pop("work", None)
+    if work is None:  # a page that shows a refused form again: the work of the form has ended
+        async with open_work(
+            runtime, me.account_id, me.actor, principal=me, request_id=state.get("request_id")
+        ) as another:
+            yield another
+        return
+    member, counts = (me.account_id, me.user_id), request.app.state.recent_counts
+    try:
+        if request.method != "GET":
+            counts.forget(member)
+        elif request.wants_html and not request.wants_partial:
+            state["counts"] = await counts.get(member, partial(waiting_for, work, me))
         yield work
+        if request.method != "GET":
+            counts.forget(member)
+    finally:
+        await work.close()
 
 
 async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
     """The counts in the navigation: open approvals and unread notifications of this member, up to 100
     each."""
     may_manage = work.may(Permission.MANAGE_ENROLLMENTS)
-    return {
-        "approvals": await count_open_approvals(work.session, me.user_id, manages=may_manage),
-        "notifications": await count_unread_notifications(work.session, me.user_id),
-    }
+    waiting = await count_waiting(work.session, me.user_id, manages=may_manage)
+    return {"approvals": waiting.approvals, "notifications": waiting.notifications}
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from app.catalog_cache import CatalogCache
 from app.engine.recovery.rwlock import ReadWriteLock
 from app.integrations.http import OutboundHttpClient
 from app.integrations.job_notifier import JobNotifier
@@ -40,6 +41,7 @@ class Runtime:
     caller: HttpClient
     provider: MessageProvider
     marking: async_sessionmaker[AsyncSession]  # one connection for marks, besides that of the batch
+    catalogs: CatalogCache
     id: UUID = field(default_factory=uuid7)
     batch_lock: ReadWriteLock = field(default_factory=ReadWriteLock)
     counts: SharedResults = field(default_factory=SharedResults)  # of enrollments at each step, by workflow
@@ -79,5 +81,6 @@ def open_runtime(
         mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
         caller=caller or OutboundHttpClient(allow_loopback=settings.egress_allow_loopback),
         provider=provider or HttpMessageProvider(settings),
+        catalogs=CatalogCache(redis),
         marking=session_maker(open_engine(settings.database_url, min(size, 1), idle_seconds=idle)),
     )

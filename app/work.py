@@ -3,6 +3,7 @@
 `open_work` starts one; `Work.commit` ends it. Use cases and screens get a database session in no other
 way."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ class Principal(msgspec.Struct, frozen=True):
     session_id: UUID | None = None
     token_id: UUID | None = None
     permissions: frozenset[Permission] = frozenset()
+    time_zone: str = "UTC"  # of the account
 
     @property
     def actor(self) -> Actor:
@@ -103,6 +105,7 @@ class Work:
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
         self._due_tasks: dict[TurnName, None] = {}
+        self._closed = False
 
     @property
     def now(self) -> datetime:
@@ -199,6 +202,12 @@ class Work:
         due_tasks, self._due_tasks = list(self._due_tasks), {}
         for task in due_tasks:
             await self.runtime.enqueue(task, self.account_id)
+
+    async def close(self) -> None:
+        """Roll back what was not committed, and give the connection back. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            await close_session(self.session)
 
     @cached_property
     def accounts(self) -> AccountRepository:
@@ -306,5 +315,11 @@ async def open_work(
     async with runtime.sessions() as session:
         session.info["account_id"] = account_id
         session.info["user_id"] = principal.user_id if principal else None
+        session.info["catalogs"] = runtime.catalogs
         await begin(session)
         yield Work(runtime, session, actor, principal=principal, request_id=request_id)
+
+
+async def close_session(session: AsyncSession) -> None:
+    """End a session that no block holds. A caller that is canceled meanwhile doesn't keep its connection."""
+    await asyncio.shield(asyncio.create_task(session.close()))

@@ -1,6 +1,7 @@
 """Looks users up before an account is known, through the definer functions of db/migrations/auth_lookup.py.
 
-No account is set while these run, so row-level security shows them nothing else."""
+No account is set while these run, so row-level security shows them nothing else. `sign_in` begins the
+transaction of a request with such a function."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -9,9 +10,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Executable, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from db.ids import uuid7
+from db.tenancy import Credential
 
 T = TypeVar("T")
 _USER_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
@@ -22,6 +24,9 @@ _PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest
 _PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
     memberships=JSONB, scopes=JSONB
 )
+# By position: moment, versions, then the fields of PrincipalRecord.
+_BIND_SESSION = "select * from bind_session($1, $2, $3)"
+_BIND_BY_DIGEST = "select * from bind_access_token($1, $2)"
 _USER_BY_RESET = text("select * from user_by_password_reset(:digest)")
 _INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
 _ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")
@@ -51,6 +56,29 @@ class PrincipalRecord(msgspec.Struct, frozen=True):
     token_id: UUID | None
     scopes: list[str] | None
     memberships: tuple[AccountMembership, ...]
+
+
+def session_credential(session_id: UUID, account_id: UUID, *, memberships: bool) -> Credential:
+    """A live session in one of its user's accounts. `memberships` lists the user's accounts, for pages."""
+    return Credential(_BIND_SESSION, (session_id, account_id, memberships))
+
+
+def token_credential(digest: bytes, *, memberships: bool) -> Credential:
+    """A live access token, by its SHA-256 digest."""
+    return Credential(_BIND_BY_DIGEST, (digest, memberships))
+
+
+async def sign_in(session: AsyncSession, credential: Credential) -> PrincipalRecord | None:
+    """Begins the first transaction of a new session in the account of a credential; returns who is calling.
+    None when the session or token isn't live: the transaction then has no account, and sees no rows."""
+    session.info["credential"] = credential
+    await session.connection()
+    caller = session.info.pop("caller", None)
+    if caller is None:
+        return None
+    values = dict(zip(PrincipalRecord.__struct_fields__, caller, strict=True))
+    values["memberships"] = msgspec.convert(values["memberships"] or (), tuple[AccountMembership, ...])
+    return PrincipalRecord(**values)
 
 
 class SignInUser(msgspec.Struct, frozen=True):

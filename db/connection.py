@@ -1,10 +1,13 @@
 """Opens the database connections: `open_engine` is the entry point, and no other module opens any."""
 
 import os
+import re
+from functools import lru_cache
 
 import msgspec
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
@@ -56,6 +59,7 @@ def open_engine(
     )
     if pool_size:
         event.listen(engine.sync_engine, "checkout", begin_transaction)
+    event.listen(engine.sync_engine, "before_cursor_execute", note_write)
     return engine
 
 
@@ -70,11 +74,31 @@ def begin_transaction(
         return
     try:
         # What the first statement would do; there is no public way to do it before.
-        connection.run_async(lambda _driver: connection._start_transaction())  # type: ignore[no-untyped-call]  # noqa: SLF001
+        connection.run_async(lambda _driver: connection._start_transaction())  # type: ignore[no-untyped-call]  # noqa: SLF001 -- see above
     except Exception as error:
         if not connection.driver_connection.is_closed():
             raise
         raise InvalidatePoolError from error
+
+
+def note_write(connection: Connection, _cursor: DBAPICursor, statement: str, *_: object) -> None:
+    """Notes that the transaction wrote or locked something: from then on it reads its account's catalogs from
+    the database (`db/queries/catalogs.py`)."""
+    if not _is_plain_read(statement):
+        bound = connection.info.get("bound")
+        if bound is not None:
+            bound.wrote_or_locked = True
+
+
+@lru_cache(maxsize=4096)
+def _is_plain_read(statement: str) -> bool:
+    return _READ.match(statement) is not None and _WRITE_OR_LOCK.search(statement) is None
+
+
+_READ = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
+_WRITE_OR_LOCK = re.compile(
+    r"\b(insert|update|delete|merge)\b|\bfor\s+(key\s+)?share\b|advisory", re.IGNORECASE
+)
 
 
 _PING = text("select 1")

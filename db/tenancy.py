@@ -2,14 +2,17 @@
 
 A session carries its account and user in `info`. At the start of every transaction `bind` passes them to
 PostgreSQL, where row-level security compares with them. They end with the transaction, and no global state
-holds them. Before each flush `check_owners` stamps the new rows of the session with its account and refuses
-those of another one. `TenantRepository` adds the account to every statement of Advanced Alchemy."""
+holds them. The session of a request first carries a session id or the digest of a token instead: the same
+statement then finds the user and the account. Before each flush `check_owners` stamps the new rows of the
+session with its account and refuses those of another one. `TenantRepository` adds the account to every
+statement of Advanced Alchemy."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar, cast
 from uuid import UUID
 
+import msgspec
 from advanced_alchemy.filters import StatementTypeT
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy import Connection, event
@@ -20,8 +23,7 @@ from sqlalchemy.orm.strategy_options import _AbstractLoad
 from db.models import Account
 from db.models.base import Base
 
-# One round trip: sets the account and the user of this transaction, and reads the database's clock.
-BIND = "select set_config('app.account_id', $1, true), set_config('app.user_id', $2, true), clock_timestamp()"
+BIND_ACCOUNT = "select moment, versions from bind_account($1, $2)"
 
 Row = TypeVar("Row", bound=Base)
 
@@ -35,11 +37,49 @@ class TenantSession(Session):
     it."""
 
 
+class Credential(msgspec.Struct, frozen=True):
+    """What proves who is calling: a statement that binds the transaction to the user's account, and its
+    values. `db/auth_lookup.py` has them."""
+
+    statement: str
+    values: tuple[UUID | bytes | bool, ...]
+
+
+class BoundTransaction(msgspec.Struct):
+    """What the first statement of a transaction found: the clock, and the versions of the account's catalogs,
+    in the order of `FAMILIES` of `db/queries/catalogs.py`. `wrote_or_locked` is whether the transaction wrote
+    or locked anything since."""
+
+    now: datetime
+    versions: Sequence[int] | None
+    wrote_or_locked: bool = False
+
+
 @event.listens_for(TenantSession, "after_begin")
-def bind(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    account, person = session.info.get("account_id"), session.info.get("user_id")
-    row = connection.exec_driver_sql(BIND, (str(account or ""), str(person or ""))).one()
-    session.info["now"] = row[2]
+def bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    """One round trip: sets the account and the user of this transaction; reads the database's clock, the
+    versions, and with a credential who is calling. Without such a caller nothing is set."""
+    if transaction.nested:  # a savepoint
+        return
+    info = session.info
+    credential: Credential | None = info.pop("credential", None)
+    if credential is None:
+        values = (info.get("account_id"), info.get("user_id"))
+        moment, versions = connection.exec_driver_sql(BIND_ACCOUNT, values).one()
+    else:
+        row = connection.exec_driver_sql(credential.statement, credential.values).one_or_none()
+        if row is None:
+            return
+        moment, versions, *info["caller"] = row
+        info["user_id"], info["account_id"] = info["caller"][0], info["caller"][3]
+    info["now"] = moment
+    info["bound"] = connection.info["bound"] = BoundTransaction(moment, versions)
+
+
+@event.listens_for(TenantSession, "after_transaction_end")
+def unbind(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("bound", None)
 
 
 def tenant_column(model: type[Base]) -> QueryableAttribute[UUID] | None:
@@ -71,11 +111,13 @@ def session_maker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     return async_sessionmaker(engine, sync_session_class=TenantSession, expire_on_commit=False)
 
 
-async def begin(session: AsyncSession) -> datetime:
-    """Starts the transaction if none runs; returns the database's clock at its start."""
-    await session.connection()
-    now: datetime = session.info["now"]
-    return now
+async def begin(session: AsyncSession) -> BoundTransaction:
+    """Starts the transaction if none runs; returns what its first statement found."""
+    bound: BoundTransaction | None = session.info.get("bound")
+    if bound is None:
+        await session.connection()
+        bound = session.info["bound"]
+    return bound
 
 
 class TenantRepository(SQLAlchemyAsyncRepository[Row]):

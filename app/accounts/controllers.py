@@ -12,7 +12,6 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.methods import partial_update
-from app.web.request import Request
 from app.web.responses import Saved
 from app.work import Work
 
@@ -29,12 +28,9 @@ class AccountController(Controller):
         return page_of(work, view_of(await work.accounts.own()))
 
     @partial_update(form="/account", guards=[may(Permission.MANAGE_ACCOUNT)])
-    async def change(
-        self, request: Request, data: JSONBody[AccountForm], work: NamedDependency[Work]
-    ) -> Saved[AccountPage]:
+    async def change(self, data: JSONBody[AccountForm], work: NamedDependency[Work]) -> Saved[AccountPage]:
         """Changes the settings."""
         view = await change_account(work, data, REGIONS)
-        request.app.state.identity.forget()
         return Saved(page_of(work, view), see="/account", note="Saved.")
 
 

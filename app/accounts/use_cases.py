@@ -6,6 +6,7 @@ from app.errors import Invalid
 from app.patch import resolve
 from app.work import Work
 from db.models import Account
+from db.queries.programs import AccountSettings
 from db.queries.trigger_schedules import recompute_schedules
 
 FIELDS = ("name", "default_region", "time_zone")
@@ -33,7 +34,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
     return view_of(account)
 
 
-def view_of(account: Account) -> AccountView:
+def view_of(account: Account | AccountSettings) -> AccountView:
     return AccountView(
         account.id, account.name, account.default_region, account.time_zone, account.created_at
     )

@@ -1,5 +1,7 @@
 """Builds the approvals page: open questions and the latest closed ones."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
@@ -37,7 +39,7 @@ def answering(work: Work, approval: Approval) -> Action | None:
     )
 
 
-def line_of(named: NamedApproval, names: dict[str, str]) -> ApprovalLine:
+def line_of(named: NamedApproval, names: Mapping[str, str]) -> ApprovalLine:
     """An approval as the page shows it; `names` has member names by id."""
     row = named.approval
     options = [Option(option["key"], option["name"] or option["key"]) for option in row.options]

@@ -1,5 +1,6 @@
 """Builds the pages of contacts: the list (`read_page`, then `list_page`), the contact page, one field."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -100,7 +101,13 @@ async def read_page(
 
 
 def list_page(
-    work: Work, query: Query, group: Group, fields: Fields, tags: dict[str, str], rows: ContactRows, add: str
+    work: Work,
+    query: Query,
+    group: Group,
+    fields: Fields,
+    tags: Mapping[str, str],
+    rows: ContactRows,
+    add: str,
 ) -> ContactList:
     shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
     return ContactList(

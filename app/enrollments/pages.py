@@ -57,7 +57,7 @@ Titles = Mapping[tuple[UUID, int], Mapping[str, str]]
 
 def zone_of(work: Work) -> str:
     """The account's zone."""
-    return getattr(work.principal, "time_zone", "") or "UTC"
+    return work.require_principal().time_zone
 
 
 async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:

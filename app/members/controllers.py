@@ -103,11 +103,10 @@ class MemberController(Controller):
         "/{user_id:uuid}", form_path="/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)]
     )
     async def change(
-        self, user_id: FromPath[UUID], request: Request, data: JSONBody[RoleForm], work: NamedDependency[Work]
+        self, user_id: FromPath[UUID], data: JSONBody[RoleForm], work: NamedDependency[Work]
     ) -> Saved[MemberPage]:
         """Changes the role of a member, with immediate effect."""
         await change_role(work, user_id, data.role)
-        request.app.state.identity.forget()
         page = await _member_page(work, user_id)
         return Saved(page, see="/members", created=False, note="The role was changed.")
 
@@ -121,13 +120,10 @@ class MemberController(Controller):
         return Saved(None, see="/members", note=_link_note(user.name, sent))
 
     @deletion("/{user_id:uuid}", form="/members/{user_id}", guards=[may(MANAGE)])
-    async def remove(
-        self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
-    ) -> Saved[None]:
+    async def remove(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Ends a membership, with immediate effect. 409 with the list of uses while a workflow or a segment
         refers to the member."""
         await remove_member(work, user_id)
-        request.app.state.identity.forget()
         return Saved(None, see="/members", note="The member was removed.")
 
 
@@ -233,12 +229,9 @@ class TokenController(Controller):
         form="/tokens",
         guards=[refuse_access_tokens],
     )
-    async def revoke(
-        self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
-    ) -> Saved[None]:
+    async def revoke(self, token_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Revokes an access token, with immediate effect."""
         name = await revoke_token(work, token_id)
-        request.app.state.identity.forget()
         return Saved(None, see="/tokens", note=f"“{name}” was revoked.")
 
 
@@ -259,7 +252,6 @@ class PasswordController(Controller):
         me = work.require_principal()
         await request.app.state.throttle.check(me.email, request.scope["state"]["network"])
         await change_password(work, data)
-        request.app.state.identity.forget()
         return Saved(
             None, see="/password", note="Your password was changed. You are signed out everywhere else."
         )
@@ -303,5 +295,4 @@ class PasswordController(Controller):
         """Sets a password with a link, which works once; every session of that user ends."""
         if not await use_link(request.app.state.directory, token, data.new_password):
             raise NotFoundException(LINK_EXPIRED)
-        request.app.state.identity.forget()
         return Saved(None, see="/sign-in", note="Your password is set. Sign in with it.")

@@ -79,7 +79,6 @@ class AcceptController(Controller):
             await state.throttle.check(invitation.email, request.scope["state"]["network"])
         if not await accept(state.directory, token, invitation, data, me):
             raise NotFoundException(INVITATION_EXPIRED)
-        state.identity.forget()
         note = f"You are now a member of {invitation.account_name}."
         if own:
             return Saved(None, see="/", note=f"{note} Switch to it in the account menu.")

@@ -1,5 +1,6 @@
 """Builds the pages of segments: the list, one segment, the form for a new one."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -35,7 +36,7 @@ class FilterContext(msgspec.Struct):
     """The fields, tags (id to name) and time zone with which filters of an account are read and evaluated."""
 
     fields: Fields
-    tags: dict[str, str]
+    tags: Mapping[str, str]
     zone: ZoneInfo
 
     @classmethod

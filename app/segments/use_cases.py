@@ -1,6 +1,6 @@
 """Create, change and delete segments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -24,7 +24,7 @@ from db.queries.segments import compare_segments_now, lock_segments
 from db.repositories.tags import slug_of
 
 
-def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Filter:
+def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: Mapping[str, str]) -> Filter:
     """The filter of a form. Raises `Invalid` for "f"."""
     try:
         group = parse(f, match)
@@ -96,7 +96,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     return name
 
 
-def filter_sentence(segment: Segment, fields: Fields, tags: dict[str, str]) -> str:
+def filter_sentence(segment: Segment, fields: Fields, tags: Mapping[str, str]) -> str:
     """The filter of a segment as a sentence."""
     expression = decode_filter_or_none(segment.filter)
     return "(unreadable filter)" if expression is None else describe(expression, fields, tags)

@@ -108,7 +108,6 @@ class SessionController(Controller):
         me = work.require_principal()
         if me.session_id is not None:
             await end_session(work, me.session_id)
-        request.app.state.identity.forget()
         set_cookies(request.scope, request.app.state.cookies.signed_out())
         return Saved(None, see="/sign-in", note="You're signed out.")
 
@@ -122,26 +121,21 @@ class SessionController(Controller):
         if target is None:
             raise NotFound("account", "You don't belong to that account.")
         await switch_account(work, target)
-        state.identity.forget()
         signed_in = signed_in_as(request, target)
         if not header(request.scope, b"authorization"):
             set_cookies(request.scope, state.cookies.signed_in(signed_in.token))
         return Saved(signed_in, see="/", note=f"You're now in {target.account_name}.")
 
     @deletion("/others", form_path="/others/revocation", guards=[refuse_access_tokens])
-    async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
+    async def end_others(self, work: NamedDependency[Work]) -> Saved[None]:
         """Ends all your sessions except this one."""
         count = await end_other_sessions(work)
-        request.app.state.identity.forget()
         return Saved(None, see="/sessions", note=f"Ended {plural(count, 'session')}.")
 
     @deletion("/{session_id:uuid}", form_path="/{session_id:uuid}/revocation", guards=[refuse_access_tokens])
-    async def end(
-        self, session_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
-    ) -> Saved[None]:
+    async def end(self, session_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Ends one of your sessions, with immediate effect."""
         await end_session(work, session_id)
-        request.app.state.identity.forget()
         return Saved(None, see="/sessions", note="The session has ended.")
 
 

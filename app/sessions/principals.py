@@ -1,41 +1,73 @@
-"""Loads the principal of a session or token, with its current permissions."""
+"""Begins the unit of work of a request, for the caller of its session or token."""
 
 from uuid import UUID
 
 from app.permissions import Role, allowed
-from app.work import Principal
-from db.auth_lookup import AccountMembership, AuthLookup, PrincipalRecord
+from app.runtime import Runtime
+from app.work import Principal, Work, close_session
+from db.auth_lookup import (
+    AccountMembership,
+    AuthLookup,
+    PrincipalRecord,
+    session_credential,
+    sign_in,
+    token_credential,
+)
+from db.tenancy import Credential
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
     """A principal with the user's accounts, for the account switcher of the layout."""
 
     memberships: tuple[AccountMembership, ...] = ()
-    time_zone: str = "UTC"
 
 
 class Principals:
-    """Looks up principals for the web server; implements `app.web.auth.Directory`."""
+    """Looks up callers for the web server; implements `app.web.auth.Directory`."""
 
-    def __init__(self, directory: AuthLookup) -> None:
-        self.directory = directory
+    def __init__(self, runtime: Runtime, lookup: AuthLookup) -> None:
+        self.runtime, self.lookup = runtime, lookup
+
+    async def open_session(
+        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+    ) -> Work | None:
+        """See `app.web.auth.Directory`."""
+        return await self._open(session_credential(session_id, account_id, memberships=page), request_id)
+
+    async def open_access_token(self, digest: bytes, request_id: str | None, *, page: bool) -> Work | None:
+        """See `app.web.auth.Directory`."""
+        return await self._open(token_credential(digest, memberships=page), request_id)
+
+    async def _open(self, credential: Credential, request_id: str | None) -> Work | None:
+        session = self.runtime.sessions()
+        try:
+            record = await sign_in(session, credential)
+        except BaseException:
+            await close_session(session)
+            raise
+        if record is None:
+            await close_session(session)
+            return None
+        session.info["catalogs"] = self.runtime.catalogs
+        me = _principal(record)
+        return Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """See `app.web.auth.Directory`."""
-        return _principal(await self.directory.by_session(session_id, account_id))
+        record = await self.lookup.by_session(session_id, account_id)
+        return _principal(record) if record else None
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
         """See `app.web.auth.Directory`."""
-        return _principal(await self.directory.by_secret(session_id, digest))
+        record = await self.lookup.by_secret(session_id, digest)
+        return _principal(record) if record else None
 
-    async def by_access_token(self, digest: bytes) -> Principal | None:
+    async def note_use(self, digest: bytes) -> None:
         """See `app.web.auth.Directory`."""
-        return _principal(await self.directory.by_access_token(digest))
+        await self.lookup.by_access_token(digest)
 
 
-def _principal(row: PrincipalRecord | None) -> Principal | None:
-    if row is None:
-        return None
+def _principal(row: PrincipalRecord) -> Principal:
     role = Role(row.role)
     return SignedInPrincipal(
         user_id=row.user_id,
@@ -47,6 +79,6 @@ def _principal(row: PrincipalRecord | None) -> Principal | None:
         session_id=row.session_id,
         token_id=row.token_id,
         permissions=allowed(role, row.scopes),
-        memberships=row.memberships,
         time_zone=row.time_zone,
+        memberships=row.memberships,
     )

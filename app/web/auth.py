@@ -1,16 +1,16 @@
 """Authentication (401), as middleware."""
 
 import time
-from collections.abc import Hashable
 from typing import Protocol
 from urllib.parse import quote
 from uuid import UUID
 
+import structlog
 from litestar import Response
 from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
@@ -19,12 +19,37 @@ from app.web.request import Request
 from app.web.tokens import BadToken, Tokens
 from app.work import Principal
 
-FRESH_SECONDS = 1.0
+log = structlog.get_logger("switchyard.auth")
+USE_NOTED_SECONDS = 60.0
 REMEMBERED = 4096
 
 
+class Opened(Protocol):
+    """The unit of work of a request, in the caller's account: its transaction has begun."""
+
+    @property
+    def principal(self) -> Principal | None:
+        """The caller."""
+
+    async def close(self) -> None:
+        """Ends it; what was not committed is rolled back. A second call does nothing."""
+
+
 class Directory(Protocol):
-    """Looks up users before the account is known, through security definer functions. Digests are SHA-256."""
+    """Looks up users before the account is known, through security definer functions. Digests are SHA-256.
+
+    Opening a unit of work reads what is true now, with the statement that begins its transaction. `page` says
+    that the answer is a page, which also shows the user's other accounts."""
+
+    async def open_session(
+        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+    ) -> Opened | None:
+        """A unit of work of the user of a live session, with their role in that account."""
+        ...
+
+    async def open_access_token(self, digest: bytes, request_id: str | None, *, page: bool) -> Opened | None:
+        """A unit of work of the user of a live personal access token, limited to the token's scopes."""
+        ...
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """The user of a live session, with their current role in that account."""
@@ -34,60 +59,85 @@ class Directory(Protocol):
         """The user of a live session, by its secret; updates when the session was last seen."""
         ...
 
-    async def by_access_token(self, digest: bytes) -> Principal | None:
-        """The user of a live personal access token, limited to the token's scopes."""
+    async def note_use(self, digest: bytes) -> None:
+        """Updates when a personal access token was last used, once a minute."""
         ...
 
 
 class Identity:
-    """Finds the principal of a request by its token or cookies. A principal is cached for at most one second,
-    or until `forget`."""
+    """Finds the caller of a request by its token or cookies."""
 
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
-        self._principals: dict[Hashable, tuple[float, Principal]] = {}
-
-    def forget(self) -> None:
-        """Empties the cache, after a session ended or a role changed."""
-        self._principals.clear()
+        self._noted: dict[bytes, float] = {}  # when the use of a token was last noted, by its digest
 
     async def principal(self, scope: Scope) -> Principal:
-        """The caller. The Authorization header takes precedence over cookies. Raises `BadToken` with the
-        reason."""
+        """The caller, for a route that is public. Raises `BadToken` with the reason."""
+        opened = await self.open(scope)
+        await opened.close()
+        return principal_of(opened)
+
+    async def open(self, scope: Scope) -> Opened:
+        """The caller's unit of work. The Authorization header takes precedence over cookies. Raises
+        `BadToken` with the reason."""
         authorization = content_negotiation.header(scope, b"authorization")
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise BadToken("The Authorization header must be “Bearer” followed by a token.")
-            return await self._bearer(token.strip())
+            return await self._bearer(scope, token.strip())
         return await self._cookie(scope)
 
-    async def _bearer(self, token: str) -> Principal:
+    async def note_use(self, scope: Scope) -> None:
+        """Notes that the request's access token was used, after the response and at most once a minute: a
+        read writes nothing."""
+        me = scope.get("auth")
+        if me is None or me.token_id is None:
+            return
+        key = digest(content_negotiation.header(scope, b"authorization").partition(" ")[2].strip())
+        now = time.monotonic()
+        if self._noted.get(key, 0.0) < now:
+            if len(self._noted) >= REMEMBERED:
+                self._noted.clear()
+            self._noted[key] = now + USE_NOTED_SECONDS
+            try:
+                await self.directory.note_use(key)
+            except Exception as error:  # noqa: BLE001 -- the response was sent; the next minute notes it again
+                log.warning("the use of a token was not noted", error=type(error).__name__)
+
+    async def _bearer(self, scope: Scope, token: str) -> Opened:
         if not token.startswith(ACCESS_PREFIX):
-            return await self._session(token)
-        token_digest = digest(token)
-        principal = self._fresh(token_digest) or self._keep(
-            token_digest, await self.directory.by_access_token(token_digest)
+            return await self._session(scope, token)
+        opened = await self.directory.open_access_token(
+            digest(token), scope["state"].get("request_id"), page=_is_page(scope)
         )
-        if principal is None:
+        if opened is None:
             raise BadToken("The token is unknown, has expired or was revoked.")
-        return principal
+        return opened
 
-    async def _session(self, token: str) -> Principal:
+    async def _session(self, scope: Scope, token: str) -> Opened:
         claims = self.tokens.read(token)
-        key = (claims.sid, claims.account_id)
-        principal = self._fresh(key) or self._keep(key, await self.directory.by_session(*key))
-        if principal is None or principal.user_id != claims.sub:
+        opened = await self._open_session(scope, claims.sid, claims.account_id)
+        if principal_of(opened).user_id != claims.sub:
+            await opened.close()
             raise BadToken("The session has ended.")
-        return principal
+        return opened
 
-    async def _cookie(self, scope: Scope) -> Principal:
-        """The principal of the token in the cookie; the session secret renews a token that only expired."""
+    async def _open_session(self, scope: Scope, session_id: UUID, account_id: UUID) -> Opened:
+        opened = await self.directory.open_session(
+            session_id, account_id, scope["state"].get("request_id"), page=_is_page(scope)
+        )
+        if opened is None:
+            raise BadToken("The session has ended.")
+        return opened
+
+    async def _cookie(self, scope: Scope) -> Opened:
+        """The caller by the token in the cookie; the session secret renews a token that only expired."""
         token, secret = self.cookies.read(scope)
         problem = BadToken("You're not signed in.", renewable=True)
         if token:
             try:
-                return await self._session(token)
+                return await self._session(scope, token)
             except BadToken as error:
                 problem = error
         if not secret or not problem.renewable:
@@ -96,25 +146,29 @@ class Identity:
         principal = await self.directory.by_secret(session, digest(secret)) if session else None
         if principal is None or principal.session_id is None:
             raise BadToken("The session has ended.")
+        opened = await self._open_session(scope, principal.session_id, principal.account_id)
         fresh = self.tokens.issue(principal.user_id, principal.session_id, principal.account_id)
         set_cookies(scope, self.cookies.signed_in(fresh))
-        return principal
+        return opened
 
-    def _fresh(self, key: Hashable) -> Principal | None:
-        until, principal = self._principals.get(key, (0.0, None))
-        return principal if until > time.monotonic() else None
 
-    def _keep(self, key: Hashable, principal: Principal | None) -> Principal | None:
-        if principal is not None:
-            if len(self._principals) >= REMEMBERED:
-                self._principals.clear()
-            self._principals[key] = (time.monotonic() + FRESH_SECONDS, principal)
-        return principal
+def principal_of(opened: Opened) -> Principal:
+    """The caller of a unit of work that `Directory` opened."""
+    if opened.principal is None:
+        raise LookupError("A unit of work of a request has a caller.")
+    return opened.principal
+
+
+def _is_page(scope: Scope) -> bool:
+    return content_negotiation.wants_html(scope) and not content_negotiation.wants_partial(scope)
 
 
 class Authenticate(ASGIMiddleware):
     """Sets `request.auth`, or answers 401. A browser that opens a page is redirected to the sign-in page, and
-    back afterward."""
+    back afterward.
+
+    The caller's unit of work waits in `state["work"]` for the handler. It ends before the response is sent,
+    so that a slow client holds no connection to the database."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -126,20 +180,33 @@ class Authenticate(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         scope["auth"] = scope["user"] = None
-        if not scope["route_handler"].opt.get("public"):
-            try:
-                scope["auth"] = scope["user"] = await self.identity.principal(scope)
-            except BadToken as error:
-                await self._refuse(scope, receive, send, str(error))
-                return
-        await next_app(scope, receive, send)
+        if scope["route_handler"].opt.get("public"):
+            await next_app(scope, receive, send)
+            return
+        try:
+            opened = await self.identity.open(scope)
+        except BadToken as error:
+            await self._refuse(scope, receive, send, str(error))
+            return
+
+        async def send_after_work(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await opened.close()
+            await send(message)
+
+        try:
+            scope["auth"] = scope["user"] = principal_of(opened)
+            if "work" in scope["route_handler"].parsed_fn_signature.parameters:
+                scope["state"]["work"] = opened
+            else:
+                await opened.close()
+            await next_app(scope, receive, send_after_work)
+        finally:
+            await opened.close()
+        await self.identity.note_use(scope)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, reason: str) -> None:
-        page = (
-            scope.get("method") == "GET"
-            and content_negotiation.wants_html(scope)
-            and not content_negotiation.wants_partial(scope)
-        )
+        page = scope.get("method") == "GET" and _is_page(scope)
         if not page or content_negotiation.header(scope, b"authorization"):
             raise NotAuthorizedException(reason, headers={"WWW-Authenticate": 'Bearer realm="switchyard"'})
         target = f"/sign-in?next={quote(path_and_query(scope), safe='/')}"

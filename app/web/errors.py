@@ -166,7 +166,7 @@ def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
 
 
 ROUTED = frozenset({"route_handler", "path_template", "_litestar"})  # what routing adds to a scope
-INHERITED_STATE = frozenset({"request_id", "form", "started"})
+INHERITED_STATE = frozenset({"request_id", "form", "started", "work"})
 
 
 async def _empty() -> HTTPRequestEvent:

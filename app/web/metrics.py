@@ -1,6 +1,6 @@
 """Prometheus metrics of the web server. Labels are routes and states, never accounts or contacts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily
@@ -56,3 +56,26 @@ class TurnCollector(Collector):
 
 TURNS = TurnCollector()
 REGISTRY.register(TURNS)
+
+
+class CatalogReadCollector(Collector):
+    """How often this process read each catalog, by where it was found."""
+
+    def __init__(self) -> None:
+        self.reads: Mapping[tuple[str, str], int] = {}  # catalog and source
+
+    def collect(self) -> Iterable[Metric]:
+        """The counter `switchyard_catalog_reads_total`."""
+        family = CounterMetricFamily(
+            "switchyard_catalog_reads",
+            "Reads of the catalogs of accounts, by catalog and where it was found (process, redis, database, "
+            "or uncached because the transaction had written something).",
+            labels=["catalog", "source"],
+        )
+        for (catalog, source), count in sorted(self.reads.items()):
+            family.add_metric([catalog, source], count)
+        yield family
+
+
+CATALOG_READS = CatalogReadCollector()
+REGISTRY.register(CATALOG_READS)

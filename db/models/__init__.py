@@ -1,6 +1,7 @@
 """One class per table."""
 
 from db.models.base import Base
+from db.models.catalogs import CatalogVersion
 from db.models.contacts import Contact, ContactTag, CustomField, Tag
 from db.models.enrollments import (
     Approval,
@@ -37,6 +38,7 @@ __all__ = [
     "Approval",
     "AuditLog",
     "Base",
+    "CatalogVersion",
     "CircuitBreaker",
     "Contact",
     "ContactTag",

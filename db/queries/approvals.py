@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Approval, Contact, Workflow
-from db.queries.statements import fetch_scalar
 
 MOST = 100
 MOST_CLOSED = 20
@@ -65,13 +64,6 @@ async def find_open_approval(session: AsyncSession, enrollment_id: UUID, seq: in
     of_visit = (Approval.enrollment_id == enrollment_id, Approval.seq == seq)
     approvals = await _fetch(session, _APPROVALS.where(_IS_OPEN, *of_visit).limit(1))
     return approvals[0] if approvals else None
-
-
-async def count_open_approvals(session: AsyncSession, user_id: UUID | None, *, manages: bool) -> int:
-    """How many open questions this member may answer, counted up to 100."""
-    may_answer = _may_be_answered_by(user_id, manages=manages)
-    some = select(Approval.id).where(_IS_OWN, _IS_OPEN, may_answer).limit(MOST).subquery()
-    return await fetch_scalar(session, int, select(func.count()).select_from(some)) or 0
 
 
 async def _fetch(session: AsyncSession, query: _Approvals) -> list[NamedApproval]:

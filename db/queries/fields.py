@@ -8,10 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.filters.fields import AccountNames, FieldSpec, custom_field, field_catalog
+from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
 from app.filters.stored import decode_filters
 from app.json_types import JsonObject
-from db.queries.programs import read_custom_fields
+from db.queries.catalogs import Catalog, read_catalog
+from db.queries.programs import StoredField, read_custom_fields
 from db.queries.statements import fetch_all
 
 
@@ -22,6 +23,13 @@ class NamedRow(msgspec.Struct, frozen=True):
     id: UUID
     name: str
     filter: JsonObject | None
+
+
+class FieldRows(msgspec.Struct, frozen=True):
+    """What the field catalog is built from."""
+
+    custom: list[StoredField]
+    named: AccountNames
 
 
 _READ_NAMES = text("""
@@ -35,12 +43,22 @@ select 'workflows', w.id, w.name, null from workflows w where w.account_id = cur
 """).columns(filter=JSONB)
 
 
-async def read_field_catalog(session: AsyncSession) -> dict[str, FieldSpec]:
+async def read_field_catalog(session: AsyncSession) -> Fields:
     """Every field by key: built-in ones first, with the members, segments and workflows that conditions may
     name, then the account's own in their order."""
-    custom = await read_custom_fields(session)
-    specs = [custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom]
-    return field_catalog(specs, await read_account_names(session))
+    return await read_catalog(session, _CATALOG)
+
+
+async def _read_rows(session: AsyncSession) -> FieldRows:
+    return FieldRows(await read_custom_fields(session), await read_account_names(session))
+
+
+def _build(rows: FieldRows) -> Fields:
+    specs = [custom_field(row.id, row.key, row.label, row.type, row.options) for row in rows.custom]
+    return field_catalog(specs, rows.named)
+
+
+_CATALOG = Catalog("fields", ("fields", "members", "segments", "workflows"), FieldRows, _read_rows, _build)
 
 
 async def read_account_names(session: AsyncSession) -> AccountNames:

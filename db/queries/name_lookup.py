@@ -1,12 +1,14 @@
 """Names of everything that filters and steps can refer to, read with one statement."""
 
+from collections.abc import Mapping
+
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.name_lookup import Names
+from db.queries.catalogs import Catalog, read_catalog
 from db.queries.statements import fetch_all
-from db.queries.step_contexts import read_account_members
 
 _LIST_NAMES = text("""
 select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
@@ -33,6 +35,10 @@ class Name(msgspec.Struct, frozen=True):
 async def read_names(session: AsyncSession) -> Names:
     """The names of the account's tags, segments, members and workflows that are not archived: by id, sorted
     by name."""
+    return await read_catalog(session, _CATALOG)
+
+
+async def _read_names(session: AsyncSession) -> Names:
     names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
     for row in await fetch_all(session, Name, _LIST_NAMES):
         names_by_kind[row.kind][row.id] = row.name
@@ -44,6 +50,13 @@ async def read_names(session: AsyncSession) -> Names:
     )
 
 
-async def read_member_names(session: AsyncSession) -> dict[str, str]:
+def _as_they_are(names: Names) -> Names:
+    return names
+
+
+_CATALOG = Catalog("names", ("tags", "segments", "workflows", "members"), Names, _read_names, _as_they_are)
+
+
+async def read_member_names(session: AsyncSession) -> Mapping[str, str]:
     """The names of the account's members by id."""
-    return {str(member.id): member.name for member in await read_account_members(session)}
+    return (await read_names(session)).users

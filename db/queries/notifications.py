@@ -3,15 +3,24 @@
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.queries.statements import execute, fetch_scalar
+from db.queries.statements import execute, fetch_one
 
-_COUNT_UNREAD = text("""
-select count(*) from (
-  select from notifications
-   where account_id = current_account() and user_id = :user_id and read_at is null limit 100) as unread
+# Approvals as `list_open_approvals` has them.
+_COUNT_WAITING = text("""
+select
+  (select count(*) from (
+     select from approvals
+      where account_id = current_account() and status = 'open'
+        and (users @> cast(:named as jsonb) or (:manages and jsonb_array_length(users) = 0)) limit 100)
+     as open_ones) as approvals,
+  (select count(*) from (
+     select from notifications
+      where account_id = current_account() and user_id = :user_id and read_at is null limit 100)
+     as unread) as notifications
 """)
 _MARK_ONE = text("""
 update notifications set read_at = coalesce(read_at, cast(:now as timestamptz))
@@ -23,9 +32,20 @@ update notifications set read_at = cast(:now as timestamptz)
 """)
 
 
-async def count_unread_notifications(session: AsyncSession, user_id: UUID) -> int:
-    """The number of unread notifications of a member, counted up to 100."""
-    return await fetch_scalar(session, int, _COUNT_UNREAD, user_id=user_id) or 0
+class WaitingCounts(msgspec.Struct, frozen=True):
+    """How much waits for a member, counted up to 100 each: open approvals, and unread notifications."""
+
+    approvals: int
+    notifications: int
+
+
+async def count_waiting(session: AsyncSession, user_id: UUID, *, manages: bool) -> WaitingCounts:
+    """What waits for a member. `manages` adds the approvals that name nobody."""
+    named = f'["{user_id}"]'
+    waiting = await fetch_one(
+        session, WaitingCounts, _COUNT_WAITING, user_id=user_id, named=named, manages=manages
+    )
+    return waiting or WaitingCounts(0, 0)
 
 
 async def mark_notification_read(

@@ -2,6 +2,7 @@
 workflows, and the documents of versions."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -10,15 +11,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.json_types import Json, JsonObject
+from db.queries.catalogs import Catalog, read_catalog
 from db.queries.statements import fetch_all, fetch_one
 
 
 class AccountSettings(msgspec.Struct, frozen=True):
-    """The settings of an account that programs depend on."""
+    """The settings of an account."""
 
+    id: UUID
     name: str
     time_zone: str
     default_region: str
+    created_at: datetime
 
 
 class StoredField(msgspec.Struct, frozen=True):
@@ -55,7 +59,9 @@ class VersionDocument(msgspec.Struct, frozen=True):
     document: JsonObject
 
 
-_READ_ACCOUNT = text("select name, time_zone, default_region from accounts where id = current_account()")
+_READ_ACCOUNT = text("""
+select id, name, time_zone, default_region, created_at from accounts where id = current_account()
+""")
 _READ_CUSTOM_FIELDS = text("""
 select id, key, label, type, options from custom_fields where account_id = current_account()
  order by position, id
@@ -78,10 +84,21 @@ select v.workflow_id, v.number, v.document from workflow_versions v
 
 async def read_account(session: AsyncSession) -> AccountSettings:
     """The settings of the session's account."""
+    return await read_catalog(session, _ACCOUNT)
+
+
+async def _read_account(session: AsyncSession) -> AccountSettings:
     account = await fetch_one(session, AccountSettings, _READ_ACCOUNT)
     if account is None:
         raise LookupError("The account of this session no longer exists.")
     return account
+
+
+def _as_it_is(settings: AccountSettings) -> AccountSettings:
+    return settings
+
+
+_ACCOUNT = Catalog("account", ("account",), AccountSettings, _read_account, _as_it_is)
 
 
 async def read_custom_fields(session: AsyncSession) -> list[StoredField]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import uuid7
 from db.models import Contact, ContactTag, Tag
+from db.queries.catalogs import Catalog, read_catalog
 from db.queries.statements import execute, fetch_all
 
 MOST_TAGS = 2000
@@ -62,9 +63,20 @@ async def find_tag_with_contacts(session: AsyncSession, tag_id: UUID) -> TagWith
     return tags[0] if tags else None
 
 
-async def list_tag_names(session: AsyncSession) -> dict[str, str]:
+async def list_tag_names(session: AsyncSession) -> Mapping[str, str]:
     """The names of all tags by id (as text), sorted by name."""
+    return await read_catalog(session, _NAMES_CATALOG)
+
+
+async def _read_names(session: AsyncSession) -> dict[str, str]:
     return {str(tag.id): tag.name for tag in await fetch_all(session, TagName, _NAMES)}
+
+
+def _as_they_are(names: dict[str, str]) -> Mapping[str, str]:
+    return names
+
+
+_NAMES_CATALOG = Catalog("tags", ("tags",), dict[str, str], _read_names, _as_they_are)
 
 
 async def insert_missing_tags(session: AsyncSession, names_by_slug: Mapping[str, str]) -> None:

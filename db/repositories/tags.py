@@ -1,6 +1,6 @@
 """Tags. Those with their contacts, and sets of them, are in db/queries/tags.py."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from db.models import Tag
@@ -16,7 +16,7 @@ def slug_of(name: str) -> str:
 class TagRepository(TenantRepository[Tag]):
     model_type = Tag
 
-    async def names(self) -> dict[str, str]:
+    async def names(self) -> Mapping[str, str]:
         """Names by id (as text), sorted by name."""
         return await list_tag_names(self.session)
 

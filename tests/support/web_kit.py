@@ -53,6 +53,7 @@ PAGES = {
     "schema/index.html": "{{ page.title }}",
 }
 STATEMENT = "secret-of-the-statement"
+TOKEN_SCOPES = ["view", "made:up"]
 
 
 class Address(msgspec.Struct, forbid_unknown_fields=True):
@@ -136,6 +137,15 @@ class ThingController(Controller):
         raise SQLError(kind)
 
 
+class NoWork(msgspec.Struct):
+    """The unit of work of a caller in an app without a database."""
+
+    principal: Principal | None
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
 class People:
     """The users of the app: an owner and a viewer with sessions, and two access tokens."""
 
@@ -168,8 +178,22 @@ class People:
             permissions=allowed(role, scopes),
         )
 
-    async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
+    async def open_session(
+        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+    ) -> "NoWork | None":
         self.lookups += 1
+        principal = await self.by_session(session_id, account_id)
+        return NoWork(principal) if principal else None
+
+    async def open_access_token(
+        self, token_hash: bytes, request_id: str | None, *, page: bool
+    ) -> "NoWork | None":
+        return NoWork(self.principal(self.owner, TOKEN_SCOPES)) if token_hash == digest("swy_view") else None
+
+    async def note_use(self, token_hash: bytes) -> None:
+        assert token_hash == digest("swy_view")
+
+    async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         return (
             self.principal(session_id) if session_id in self.sessions and account_id == self.account else None
         )
@@ -180,11 +204,6 @@ class People:
             if secret_hash in self.secrets and session_id in self.sessions
             else None
         )
-
-    async def by_access_token(self, token_hash: bytes) -> Principal | None:
-        if token_hash == digest("swy_view"):
-            return self.principal(self.owner, ["view", "made:up"])
-        return None
 
 
 class Kit:

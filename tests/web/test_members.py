@@ -212,7 +212,6 @@ async def test_a_reset_link_is_short_lived_hashed_and_ends_all_sessions(world: W
         assert rows[0]["token_hash"] == digest(link.rsplit("/", 1)[1])
         done = await client.post(link, json={"new_password": NEW})
         assert done.status_code == 204
-        world.app.state.identity.forget()
         assert (await there.get("/")).status_code == 401
         await client.post("/password-reset", json={"email": owner.email})
         await world.sql("update password_resets set expires_at = now() where user_id = $1", owner.user_id)

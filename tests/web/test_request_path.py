@@ -265,10 +265,8 @@ async def test_a_session_that_ends_is_over_at_the_next_request(tmp_path: Path) -
     kit = Kit(tmp_path)
     headers = kit.bearer()
     assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 200
-    assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 200
-    assert kit.people.lookups == 1, "within a second one look is enough"
+    assert kit.people.lookups == 1
     del kit.people.sessions[kit.people.owner]
-    kit.identity.forget()
     assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 401
 
 

@@ -33,6 +33,11 @@ DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
     "due_work",
     "webhook_by_token",
     "accounts_with_expired_data",
+    "bind_session",
+    "bind_access_token",
+    "add_catalog_versions",
+    "raise_catalog_version",
+    "raise_all_catalog_versions",
 }
 
 

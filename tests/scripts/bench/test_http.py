@@ -13,7 +13,7 @@ from scripts._lib.bench.http.static_files import references_of_file, references_
 from scripts._lib.bench.http.throughput import Pair, Round, Rounds
 
 TINY = HttpSizes(contacts=60, all_contacts=100, accounts=1, rounds=1, seconds=0.2, counted=3)
-WITHOUT_PEERS = ("contact_page", "static", "statements")
+WITHOUT_PEERS = ("contact_page", "static", "catalogs", "statements")
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -79,6 +79,8 @@ async def test_parts_without_a_peer_report_their_figures() -> None:
     assert expected <= set(report.HTTP_GOALS)
     assert all(figures[key] > 0 for key in expected)
     assert figures["statements"]["list_json"]["statements"] >= 3  # BEGIN, one that reads, ROLLBACK
+    assert set(figures["catalogs"]) == {"account", "fields", "tags", "names"}
+    assert all(set(sources) == {"process", "redis", "database"} for sources in figures["catalogs"].values())
     assert any("/static/" in name for name in figures["static"])
     assert msgspec.json.decode(msgspec.json.encode(figures)) == figures
     assert "static files of a first page" in report.format_table(figures, report.HTTP_GOALS)

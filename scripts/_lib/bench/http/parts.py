@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from scripts._lib.bench.http.catalog_cache import compare_sources
 from scripts._lib.bench.http.load_generator import Request, send_once
 from scripts._lib.bench.http.measured_run import LIST, MeasuredRun
 from scripts._lib.bench.http.peers.processes import CHANGELIST, Peer
@@ -98,6 +99,11 @@ async def measure_statements(run: MeasuredRun) -> dict[str, Any]:
     return figures | {"statements": details}
 
 
+async def measure_catalogs(run: MeasuredRun) -> dict[str, Any]:
+    """What each cache of a catalog saves: milliseconds elapsed and of CPU, by where it is read."""
+    return {"catalogs": await compare_sources(run.testbed, run.seeded.account)}
+
+
 async def measure_static(run: MeasuredRun) -> dict[str, Any]:
     """The static files of a first page."""
     files = await fetch_static_files(run.site, LIST)
@@ -123,6 +129,7 @@ PARTS: dict[str, Callable[[MeasuredRun], Awaitable[dict[str, Any]]]] = {
     "html_list": measure_html_list,
     "contact_page": measure_contact_page,
     "static": measure_static,
+    "catalogs": measure_catalogs,
     # What creates contacts comes last: they are the newest of the list, without tags and values.
     "statements": measure_statements,
     "json_create": measure_json_create,

@@ -1,0 +1,205 @@
+"""The caches of catalogs on a real Redis: which entry answers, and what happens without one."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import catalog_cache
+from app.catalog_cache import CatalogCache
+from db.ids import uuid7
+from db.queries.catalogs import Catalog, Family
+
+NO_SESSION = cast("AsyncSession", None)  # `Source.read` reads no database
+
+
+class CatalogRow(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str
+
+
+class RenamedCatalogRow(msgspec.Struct, frozen=True):
+    id: UUID
+    label: str
+
+
+class Source:
+    """What the database has, and how often it was read."""
+
+    def __init__(self, name: str = "vip") -> None:
+        self.rows, self.reads = [CatalogRow(uuid7(), name)], 0
+
+    async def read(self, _session: AsyncSession) -> list[CatalogRow]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return self.rows
+
+
+def catalog(source: Source, name: str = "rows") -> Catalog[list[CatalogRow], tuple[str, ...]]:
+    families: tuple[Family, ...] = ("tags",)
+    return Catalog(
+        name, families, list[CatalogRow], source.read, lambda rows: tuple(row.name for row in rows)
+    )
+
+
+def at(moment: list[float]) -> Callable[[], float]:
+    return lambda: moment[0]
+
+
+async def test_a_process_reads_a_version_once_and_another_takes_it_from_redis(redis: Redis) -> None:
+    account, source = uuid7(), Source()
+    first, second = CatalogCache(redis), CatalogCache(redis)
+    for cache in (first, first, second, second):
+        assert await cache.get(account, catalog(source), (1,), NO_SESSION) == ("vip",)
+    assert source.reads == 1
+    assert first.reads == {("rows", "database"): 1, ("rows", "process"): 1}
+    assert second.reads == {("rows", "redis"): 1, ("rows", "process"): 1}
+
+
+async def test_only_an_entry_of_the_very_version_answers(redis: Redis) -> None:
+    account, old, new = uuid7(), Source("old"), Source("new")
+    first, second = CatalogCache(redis), CatalogCache(redis)
+    assert await first.get(account, catalog(old), (5,), NO_SESSION) == ("old",)
+    assert await second.get(account, catalog(new), (6,), NO_SESSION) == ("new",)
+    assert await first.get(account, catalog(new), (6,), NO_SESSION) == ("new",)
+    # After a restore from a backup the versions are lower; a higher one is no better.
+    assert await first.get(account, catalog(old), (5,), NO_SESSION) == ("old",)
+    assert first.reads["rows", "process"] == 0
+
+
+async def test_accounts_and_catalogs_are_apart(redis: Redis) -> None:
+    ours, theirs, cache = uuid7(), uuid7(), CatalogCache(redis)
+    assert await cache.get(ours, catalog(Source("ours")), (1,), NO_SESSION) == ("ours",)
+    assert await cache.get(theirs, catalog(Source("theirs")), (1,), NO_SESSION) == ("theirs",)
+    assert await cache.get(ours, catalog(Source("other"), "others"), (1,), NO_SESSION) == ("other",)
+    another = CatalogCache(redis)
+    assert await another.get(theirs, catalog(Source("!")), (1,), NO_SESSION) == ("theirs",)
+
+
+async def test_misses_at_the_same_time_read_once(redis: Redis) -> None:
+    account, source, cache = uuid7(), Source(), CatalogCache(redis)
+    answers = await asyncio.gather(
+        *(cache.get(account, catalog(source), (1,), NO_SESSION) for _ in range(20))
+    )
+    assert set(answers) == {("vip",)}
+    assert source.reads == 1
+
+
+async def test_a_reader_that_fails_leaves_it_to_the_next(redis: Redis) -> None:
+    account, source, cache = uuid7(), Source(), CatalogCache(redis)
+
+    async def fail(_session: AsyncSession) -> list[CatalogRow]:
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    broken = Catalog("rows", catalog(source).families, list[CatalogRow], fail, catalog(source).build)
+    answers = await asyncio.gather(
+        cache.get(account, broken, (1,), NO_SESSION),
+        cache.get(account, catalog(source), (1,), NO_SESSION),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], ConnectionError)
+    assert answers[1] == ("vip",)
+
+
+async def test_without_redis_the_process_reads_through(settings: Any) -> None:
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    account, source, moment = uuid7(), Source(), [100.0]
+    cache = CatalogCache(nowhere, clock=at(moment))
+    assert await cache.get(account, catalog(source), (1,), NO_SESSION) == ("vip",)
+    assert await cache.get(account, catalog(source), (2,), NO_SESSION) == ("vip",)
+    assert source.reads == 2
+    assert cache.reads["rows", "redis"] == 0
+    await nowhere.aclose()
+
+
+async def test_a_redis_that_hangs_is_left_alone_for_a_while(redis: Redis) -> None:
+    class Hanging(Redis):
+        calls = 0
+
+        async def get(self, *_: Any, **__: Any) -> Any:
+            self.calls += 1
+            await asyncio.sleep(60)
+
+    hanging, moment = Hanging(), [100.0]
+    account, source = uuid7(), Source()
+    cache = CatalogCache(hanging, clock=at(moment))
+    for version in range(5):
+        assert await cache.get(account, catalog(source), (version,), NO_SESSION) == ("vip",)
+    assert hanging.calls == 1
+    moment[0] += catalog_cache.AWAY_SECONDS
+    await cache.get(account, catalog(source), (9,), NO_SESSION)
+    assert hanging.calls == 2
+    await hanging.aclose()
+
+
+async def test_entries_of_another_program_version_are_not_read(redis: Redis) -> None:
+    account, source = uuid7(), Source()
+    await CatalogCache(redis).get(account, catalog(source), (1,), NO_SESSION)
+    read: list[str] = []
+
+    async def rows(_session: AsyncSession) -> list[RenamedCatalogRow]:
+        read.append("database")
+        return [RenamedCatalogRow(uuid7(), "new")]
+
+    renamed = Catalog(
+        "rows", catalog(source).families, list[RenamedCatalogRow], rows, lambda rows: rows[0].label
+    )
+    assert await CatalogCache(redis).get(account, renamed, (1,), NO_SESSION) == "new"
+    assert read == ["database"]
+
+
+async def test_what_cannot_be_decoded_is_read_again(redis: Redis) -> None:
+    account, source = uuid7(), Source()
+    await CatalogCache(redis).get(account, catalog(source), (1,), NO_SESSION)
+    [key] = await redis.keys("catalog:*")
+    await redis.set(key, b"1:\xc1broken")
+    assert await CatalogCache(redis).get(account, catalog(source), (1,), NO_SESSION) == ("vip",)
+    assert source.reads == 2
+    assert 0 < await redis.ttl(key) <= catalog_cache.SHARED_LIFETIME_SECONDS
+
+
+async def test_an_entry_ends_after_its_lifetime(redis: Redis) -> None:
+    account, source, moment = uuid7(), Source(), [100.0]
+    cache = CatalogCache(None, lifetime=10, clock=at(moment))
+    await cache.get(account, catalog(source), (1,), NO_SESSION)
+    moment[0] += 9
+    await cache.get(account, catalog(source), (1,), NO_SESSION)
+    assert source.reads == 1
+    moment[0] += 1
+    await cache.get(account, catalog(source), (1,), NO_SESSION)
+    assert source.reads == 2
+
+
+async def test_the_least_recently_used_entry_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_cache, "MOST_ENTRIES", 2)
+    accounts, cache = [uuid7() for _ in range(3)], CatalogCache(None)
+    sources = [Source() for _ in accounts]
+
+    async def ask(number: int) -> None:
+        await cache.get(accounts[number], catalog(sources[number]), (1,), NO_SESSION)
+
+    for number in (0, 1, 0, 2, 0, 1):
+        await ask(number)
+    assert [source.reads for source in sources] == [1, 2, 1]
+
+
+async def test_the_entries_of_a_process_have_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_cache, "MOST_BYTES", 3000)
+    accounts, cache = [uuid7() for _ in range(3)], CatalogCache(None)
+    sources = [Source("x" * 1400) for _ in accounts]
+    for _ in range(3):  # a new version replaces the old one and is not added to it
+        for version in (1, 2):
+            await cache.get(accounts[0], catalog(sources[0]), (version,), NO_SESSION)
+    await cache.get(accounts[1], catalog(sources[1]), (1,), NO_SESSION)
+    reads = sources[0].reads
+    await cache.get(accounts[0], catalog(sources[0]), (2,), NO_SESSION)
+    assert sources[0].reads == reads, "two fit"
+    await cache.get(accounts[2], catalog(sources[2]), (1,), NO_SESSION)
+    await cache.get(accounts[1], catalog(sources[1]), (1,), NO_SESSION)
+    assert sources[1].reads == 2, "three do not"
