@@ -48,6 +48,7 @@ from app.unsubscribe.controllers import UnsubscribeController
 from app.web.app_factory import build_app
 from app.web.logs import configure
 from app.web.metrics import CATALOG_READS
+from app.web.paging import read_paging
 from app.web.rate_limit import Limiter, open_redis
 from app.web.recent_counts import RecentCounts
 from app.web.request import Request
@@ -115,7 +116,10 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         redis=counter,
         database_probe=partial(ping, runtime.engine),
         connect_probe=partial(ping, open_engine(settings.database_url, 0)),
-        dependencies={"work": Provide(provide_work)},
+        dependencies={
+            "work": Provide(provide_work),
+            "paging": Provide(read_paging, sync_to_thread=False),
+        },
         state={
             "runtime": runtime,
             "pulse": worker_health_probe(runtime),

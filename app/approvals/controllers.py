@@ -11,6 +11,7 @@ from app.approvals.schemas import AnswerForm, ApprovalList
 from app.approvals.use_cases import answer_approval
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -20,9 +21,9 @@ class ApprovalController(Controller):
     tags = ("approvals",)
 
     @get(page="approvals/index.html", fragment="approvals/_list.html", guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> ApprovalList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> ApprovalList:
         """The open questions that you may answer, and the ones answered lately."""
-        return await approval_list(work)
+        return await approval_list(work, paging)
 
     @post(
         "/{approval_id:uuid}/answer",

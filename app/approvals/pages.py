@@ -8,21 +8,29 @@ from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
 from app.approvals.use_cases import MANAGE, may_answer
 from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
+from app.web.paging import FIRST_PAGE, Paging, neighbor_links
 from app.work import Work
 from db.models import Approval
-from db.queries.approvals import NamedApproval, list_closed_approvals, list_open_approvals
+from db.queries.approvals import NamedApproval, fetch_open_approvals, list_closed_approvals
 from db.queries.name_lookup import read_member_names
 
+PAGE_SIZE = 100
 
-async def approval_list(work: Work) -> ApprovalList:
-    """The open questions that the caller may answer, and the latest closed ones."""
+
+async def approval_list(work: Work, paging: Paging = FIRST_PAGE) -> ApprovalList:
+    """A page of the open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
-    waiting = await list_open_approvals(work.session, me.user_id if me else None, manages=work.may(MANAGE))
+    waiting, more = await fetch_open_approvals(
+        work.session, me.user_id if me else None, manages=work.may(MANAGE),
+        after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE),
+    )  # fmt: skip
+    approvals = [named.approval for named in waiting]
     names = await read_member_names(work.session)
     return ApprovalList(
         [line_of(named, names) for named in waiting],
+        *neighbor_links("/approvals", {}, approvals, paging, more=more),
         [line_of(named, names) for named in await list_closed_approvals(work.session)],
-        actions(*(answering(work, named.approval) for named in waiting)),
+        actions(*(answering(work, approval) for approval in approvals)),
     )
 
 

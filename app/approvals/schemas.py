@@ -48,5 +48,7 @@ class ApprovalList(msgspec.Struct):
     closed ones of the account."""
 
     items: list[ApprovalLine]
+    next: str
+    previous: str
     closed: list[ApprovalLine]
     actions: list[Action]

@@ -1,7 +1,5 @@
 """The Audit screen: every change with its actor, filtered and in pages."""
 
-from uuid import UUID
-
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
@@ -10,19 +8,18 @@ from app.audit.pages import entry_of
 from app.audit.schemas import ACTOR_KINDS, FORMER_ACTOR_KINDS, KINDS, AuditList
 from app.permissions import Permission
 from app.web.guards import may
-from app.web.paging import neighbor_links
+from app.web.paging import Paging, neighbor_links
 from app.work import Work
 
 
 @get("/audit", page="audit/index.html", guards=[may(Permission.VIEW_AUDIT)], tags=["audit"])
 async def audit(
     work: NamedDependency[Work],
+    paging: NamedDependency[Paging],
     subject_kind: FromQuery[str] = "",
     subject_id: FromQuery[str] = "",
     actor_kind: FromQuery[str] = "",
     actor: FromQuery[str] = "",
-    after: FromQuery[UUID | None] = None,
-    before: FromQuery[UUID | None] = None,
 ) -> AuditList:
     """Every change in the account, newest first. `actor` is the beginning of a name."""
     filters = {
@@ -36,12 +33,13 @@ async def audit(
         subject_id=subject_id,
         actor_kind=filters["actor_kind"],
         actor=actor,
-        after=after,
-        before=before,
+        after=paging.after,
+        before=paging.before,
+        limit=paging.size(),
     )
     items = [entry_of(entry) for entry in entries]
     fields = await work.fields.catalog()
-    following, previous = neighbor_links("/audit", filters, items, after, before, more=more)
+    following, previous = neighbor_links("/audit", filters, items, paging, more=more)
     return AuditList(
         items=items,
         next=following,

@@ -85,7 +85,7 @@ class ContactController(Controller):
         sort: FromQuery[str] = "-created_at",
         columns: FromQuery[list[str] | None] = None,
         deleted: FromQuery[bool] = False,
-        limit: FromQuery[int] = 0,
+        limit: FromQuery[int | None] = None,
         after: FromQuery[str] = "",
         before: FromQuery[str] = "",
         add: FromQuery[str] = "",
@@ -102,7 +102,7 @@ class ContactController(Controller):
         fields, tags = await work.fields.catalog(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
         added = [item for item in added_condition(field, op, value or [], unit, fields) if item not in items]
-        if limit and not 1 <= limit <= LARGEST_PAGE:
+        if limit is not None and not 1 <= limit <= LARGEST_PAGE:
             raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
         problem = ""
         try:
@@ -120,7 +120,7 @@ class ContactController(Controller):
             sort=sort,
             columns=read_columns(columns or [], fields),
             deleted=deleted,
-            limit=limit,
+            limit=limit or 0,
             segment=str(segment or ""),
         )
         rows = await read_page(work, query, group, fields, after, before)

@@ -27,6 +27,7 @@ from app.permissions import Permission
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.methods import deletion
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -44,11 +45,10 @@ class WorkflowEnrollmentController(Controller):
         self,
         workflow_id: FromPath[UUID],
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         status: FromQuery[StatusFilter] = "",
         step: FromQuery[str] = "",
         q: FromQuery[str] = "",
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
     ) -> EnrollmentList:
         """The enrollments of one workflow, newest first."""
         workflow = await work.workflows.header(workflow_id)
@@ -61,8 +61,7 @@ class WorkflowEnrollmentController(Controller):
             status=status,
             step=step,
             q=q,
-            after=after,
-            before=before,
+            paging=paging,
         )
 
     @post(
@@ -96,13 +95,12 @@ class WhyController(Controller):
         self,
         contact_id: FromPath[UUID],
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         workflow: FromQuery[UUID | None] = None,
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
     ) -> WhyPage:
         """Why the contact did or did not enter a workflow: the contact's events, newest first, each with its
         decision."""
-        return await why_page(work, contact_id, workflow, after, before)
+        return await why_page(work, contact_id, workflow, paging)
 
 
 class EnrollmentController(Controller):
@@ -113,13 +111,12 @@ class EnrollmentController(Controller):
     async def index(
         self,
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         workflow_id: FromQuery[UUID | None] = None,
         contact_id: FromQuery[UUID | None] = None,
         status: FromQuery[StatusFilter] = "",
         step: FromQuery[str] = "",
         q: FromQuery[str] = "",
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
     ) -> EnrollmentList:
         """The enrollments of all workflows, newest first. `q` is a part of the contact's name or email
         address."""
@@ -131,8 +128,7 @@ class EnrollmentController(Controller):
             status=status,
             step=step,
             q=q,
-            after=after,
-            before=before,
+            paging=paging,
         )
 
     @get("/{enrollment_id:uuid}", page="enrollments/show.html", fragment="enrollments/_enrollment.html",

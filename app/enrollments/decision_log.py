@@ -16,12 +16,11 @@ from app.enrollments.labels import EVENTS, SOURCES
 from app.enrollments.pages import workflow_choices, zone_of
 from app.enrollments.schemas import WhyLine, WhyPage
 from app.errors import NotFound
-from app.web.paging import neighbor_links
+from app.web.paging import Paging, neighbor_links
 from app.work import Work
 from db.queries.contact_pages import find_contact
 from db.queries.event_decisions import EventAndDecision, read_events_and_decisions
 
-MOST = 50
 NOT_ASKED = "No trigger of this workflow starts on this event."
 NOT_YET = "Not checked yet. This takes only a moment."
 PASSED_OVER = "Skipped because the check failed repeatedly. The contact's history shows the errors."
@@ -48,8 +47,7 @@ async def why_page(
     work: Work,
     contact_id: UUID,
     workflow_id: UUID | None,
-    after: UUID | None = None,
-    before: UUID | None = None,
+    paging: Paging,
 ) -> WhyPage:
     """A page of the contact's events, newest first, each with the decision of the workflow. Raises
     `NotFound`."""
@@ -68,7 +66,7 @@ async def why_page(
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
     account = await AccountContext.of(work)
-    rows, more = await _page_of_events(work, workflow_id, contact_id, after, before)
+    rows, more = await _page_of_events(work, workflow_id, contact_id, paging)
     live = (workflow_id, workflow.live_version) if workflow.live_version else None
     program = (await account.programs([live])).get(live) if live else None
     now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
@@ -78,18 +76,20 @@ async def why_page(
     for line in page.items:
         line.values = decision_values(line.detail, names)
     path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
-    page.next, page.previous = neighbor_links(path, query, rows, after, before, more=more)
+    page.next, page.previous = neighbor_links(path, query, rows, paging, more=more)
     return page
 
 
 async def _page_of_events(
-    work: Work, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+    work: Work, workflow_id: UUID, contact_id: UUID, paging: Paging
 ) -> tuple[list[EventAndDecision], bool]:
-    """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
-    more in that direction."""
-    rows = await read_events_and_decisions(work.session, workflow_id, contact_id, after, before, MOST + 1)
-    page = rows[:MOST]
-    return (page[::-1] if before is not None else page), len(rows) > MOST
+    """A page of events, newest first, and whether there are more in the direction of `paging`."""
+    limit = paging.size()
+    rows = await read_events_and_decisions(
+        work.session, workflow_id, contact_id, paging.after, paging.before, limit + 1
+    )
+    page = rows[:limit]
+    return (page[::-1] if paging.before is not None else page), len(rows) > limit
 
 
 def unasked(status: str, program: Program | CompileError | None) -> str:

@@ -28,7 +28,7 @@ from app.errors import NotFound
 from app.json_types import JsonObject
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
-from app.web.paging import neighbor_links
+from app.web.paging import Paging, neighbor_links
 from app.work import Work
 from db.models import Effect, Workflow
 from db.queries.approvals import find_open_approval
@@ -104,14 +104,13 @@ async def enrollment_list(
     status: str = "",
     step: str = "",
     q: str = "",
-    after: UUID | None = None,
-    before: UUID | None = None,
+    paging: Paging,
 ) -> EnrollmentList:
     """A page of enrollments, of all workflows or of one (`workflow`, its row)."""
     of = workflow.id if workflow is not None else workflow_id
     rows, more = await fetch_enrollment_page(
         work.session, workflow_id=of, contact_id=contact_id, status=status, step=step, q=q.strip(),
-        after=after, before=before,
+        after=paging.after, before=paging.before, limit=paging.size(),
     )  # fmt: skip
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     items = [line_of(work, row, names[row.workflow_id, row.version]) for row in rows]
@@ -120,7 +119,7 @@ async def enrollment_list(
         "workflow_id": "" if workflow is not None else str(workflow_id or ""),
         "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
     }  # fmt: skip
-    following, previous = neighbor_links(path, query, items, after, before, more=more)
+    following, previous = neighbor_links(path, query, items, paging, more=more)
     return EnrollmentList(
         items=items,
         next=following,

@@ -13,6 +13,7 @@ from app.permissions import Permission
 from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -24,9 +25,9 @@ class FieldController(Controller):
     tags = ("fields",)
 
     @get(page="fields/index.html", guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> FieldList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> FieldList:
         """The custom fields of the account."""
-        return await field_list(work)
+        return await field_list(work, paging)
 
     @post(page="fields/show.html", form="/fields", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:

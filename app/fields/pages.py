@@ -1,5 +1,6 @@
 """Builds the pages of custom fields."""
 
+from operator import attrgetter
 from uuid import UUID
 
 from app.fields.schemas import (
@@ -13,6 +14,7 @@ from app.fields.schemas import (
 from app.fields.use_cases import field_of, users_of
 from app.permissions import Permission
 from app.web.actions import action, actions
+from app.web.paging import Paging, part_of
 from app.work import Work
 from db.models import CustomField
 from db.queries.field_values import count_contacts_with_value
@@ -27,10 +29,11 @@ TYPES = [
 ]
 
 
-async def field_list(work: Work) -> FieldList:
+async def field_list(work: Work, paging: Paging) -> FieldList:
     """The custom fields of the account."""
     create = action(work, "create", "New field", "/fields", permission=EDIT, form=FieldForm)
-    return FieldList([_view(field) for field in await work.fields.in_order()], TYPES, actions(create))
+    fields, links = part_of("/fields", await work.fields.in_order(), paging, attrgetter("id"))
+    return FieldList([_view(field) for field in fields], *links, TYPES, actions(create))
 
 
 async def field_page(work: Work, field_id: UUID) -> FieldPage:

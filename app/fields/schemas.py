@@ -52,7 +52,11 @@ class CustomFieldView(msgspec.Struct):
 
 
 class FieldList(msgspec.Struct):
+    """Fields in their order; `next` and `previous` are addresses, "" for none."""
+
     items: list[CustomFieldView]
+    next: str
+    previous: str
     types: list[tuple[str, str]]
     actions: list[Action]
 

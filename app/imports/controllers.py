@@ -18,6 +18,7 @@ from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
+from app.web.paging import Paging
 from app.web.request import Request
 from app.web.responses import Saved
 from app.work import Work
@@ -41,11 +42,10 @@ class ImportController(Controller):
     async def index(
         self,
         work: NamedDependency[Work],
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
+        paging: NamedDependency[Paging],
     ) -> ImportList:
         """Imports of the account, newest first."""
-        return await list_page(work, after, before)
+        return await list_page(work, paging)
 
     @get("/new", page="imports/new.html", guards=[may(IMPORT)])
     async def new(self, request: Request, work: NamedDependency[Work]) -> UploadPage:

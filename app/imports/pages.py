@@ -1,8 +1,6 @@
 """Builds the list of imports (`list_page`), the page of one (`page_of`: its stage, the columns, examples of
 each verdict, the actions) and the table of its rejected rows (`bad_rows`)."""
 
-from uuid import UUID
-
 from app.contacts.domain import display_name
 from app.filters.fields import Fields
 from app.imports.domain.columns import IGNORE, column_targets
@@ -24,6 +22,7 @@ from app.imports.schemas import (
 from app.imports.use_cases import is_checked, may_cancel, may_map, may_run, status_of, summary_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
+from app.web.paging import Paging, neighbor_links
 from app.work import Work
 from db.queries.import_pages import ImportRecord, fetch_import_page
 from db.queries.import_rows import (
@@ -40,15 +39,17 @@ LABELS: dict[Verdict, str] = {"new": "New", "changed": "Changed", "unchanged": "
 STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "running": "running"}
 
 
-async def list_page(work: Work, after: UUID | None, before: UUID | None) -> ImportList:
+async def list_page(work: Work, paging: Paging) -> ImportList:
     """One page of the imports, newest first."""
-    rows, more = await fetch_import_page(work.session, after=after, before=before)
-    newer, older = (more, True) if before else (after is not None, more)
+    rows, more = await fetch_import_page(
+        work.session, after=paging.after, before=paging.before, limit=paging.size()
+    )
+    following, previous = neighbor_links("/imports", {}, rows, paging, more=more)
     new = action(work, "new", "New import", "/imports/new", permission=IMPORT, method="GET")
     return ImportList(
         items=[summary_of(row) for row in rows],
-        next=f"/imports?after={rows[-1].id}" if rows and older else "",
-        previous=f"/imports?before={rows[0].id}" if rows and newer else "",
+        next=following,
+        previous=previous,
         actions=actions(new),
     )
 

@@ -22,6 +22,7 @@ from app.web import content_negotiation
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
 from app.web.guards import may
+from app.web.paging import Paging, cursor_of, part_of
 from app.web.rate_limit import Limiter, headers_of
 from app.web.request import Request
 from app.web.request_checks import UnsupportedMedia
@@ -38,23 +39,27 @@ class WebhookEndpointController(Controller):
     tags = ("hooks",)
 
     @get(page="workflows/webhooks.html", guards=[may(Permission.VIEW)])
-    async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> WebhookEndpointList:
+    async def index(
+        self, workflow_id: FromPath[UUID], work: NamedDependency[Work], paging: NamedDependency[Paging]
+    ) -> WebhookEndpointList:
         """The webhook triggers of a workflow and the beginnings of their URLs. A whole URL is shown only when
         it is created."""
-        name, items = await webhook_urls(work, workflow_id)
+        name, endpoints = await webhook_urls(work, workflow_id)
+        path = f"/workflows/{workflow_id}/hooks"
+        items, links = part_of(path, endpoints, paging, lambda endpoint: cursor_of(endpoint.trigger))
         available = []
         for endpoint in items:
             for part, label in (("address", "New URL" if endpoint.token_prefix else "Create URL"),
                                 ("secret", "New signing secret")):  # fmt: skip
                 available.append(
                     action(
-                        work, f"{part}:{endpoint.trigger}", label, f"/workflows/{workflow_id}/hooks",
+                        work, f"{part}:{endpoint.trigger}", label, path,
                         permission=Permission.PUBLISH_WORKFLOWS, form=WebhookEndpointForm,
                         options={"trigger": [endpoint.trigger], "part": [part]},
                         when=part == "address" or bool(endpoint.token_prefix),
                     )
                 )  # fmt: skip
-        return WebhookEndpointList(workflow_id, name, items, actions(*available))
+        return WebhookEndpointList(workflow_id, name, [*items], *links, actions(*available))
 
     @post(
         page="workflows/webhook_secret.html",

@@ -39,6 +39,8 @@ class WebhookEndpointList(msgspec.Struct):
     workflow_id: UUID
     workflow_name: str
     items: list[WebhookEndpointView]
+    next: str
+    previous: str
     actions: list[Action]
 
 

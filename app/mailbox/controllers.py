@@ -10,6 +10,7 @@ from app.mailbox.pages import mail_list, mail_page
 from app.mailbox.schemas import Channel, MailList, MailPage
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import Paging
 from app.work import Work
 
 
@@ -21,24 +22,22 @@ class MailboxController(Controller):
     async def index(
         self,
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         q: FromQuery[str] = "",
         channel: FromQuery[Channel] = Channel.ALL,
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
     ) -> MailList:
         """Caught messages, newest first. `q` is part of the recipient or the subject; `channel` is email, sms
         or chat. Messages with password links are listed only for members who manage members."""
-        return await mail_list(work, q, channel, after, before)
+        return await mail_list(work, q, channel, paging)
 
     @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])
     async def show(
         self,
         message_id: FromPath[UUID],
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         q: FromQuery[str] = "",
         channel: FromQuery[Channel] = Channel.ALL,
-        after: FromQuery[UUID | None] = None,
-        before: FromQuery[UUID | None] = None,
     ) -> MailPage:
         """One message with its headers and text, beside the list."""
-        return await mail_page(work, message_id, q, channel, after, before)
+        return await mail_page(work, message_id, q, channel, paging)

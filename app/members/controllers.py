@@ -1,5 +1,6 @@
 """Routes of members, roles, access tokens and passwords."""
 
+from operator import attrgetter
 from uuid import UUID
 
 from litestar import Controller, get, post
@@ -51,6 +52,7 @@ from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
 from app.web.guards import count_network, may, refuse_access_tokens
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging, cursor_of, part_of
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
@@ -70,9 +72,10 @@ class MemberController(Controller):
     tags = ("members",)
 
     @get(page="members/index.html", guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> MemberList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> MemberList:
         """Members and pending invitations."""
-        items, own = await members(work), role_of(work)
+        own = role_of(work)
+        items, links = part_of("/members", await members(work), paging, attrgetter("user_id"))
         assignable = [role for role in Role if may_give(own, role)]
         available = [
             action(work, "invite", "Invite a member", "/members", permission=MANAGE, form=MemberForm)
@@ -83,7 +86,7 @@ class MemberController(Controller):
         for invitation in pending:
             available += invitation_actions(work, invitation)
         choices = [(role.value, role.value.capitalize(), ROLE_DESCRIPTIONS[role]) for role in assignable]
-        return MemberList(items, pending, assignable, choices, actions(*available))
+        return MemberList([*items], *links, pending, assignable, choices, actions(*available))
 
     @post(form="/members", guards=[may(MANAGE)])
     async def add(
@@ -173,13 +176,14 @@ def _link_note(name: str, sent: bool) -> str:
 
 
 @get("/roles", page="roles/index.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False)
-def roles() -> RolePage:
+def roles(paging: NamedDependency[Paging]) -> RolePage:
     """The permissions of each role."""
     rows = [
         RoleRow(permission.value, LABELS[permission], [role for role in Role if permission in TABLE[role]])
         for permission in Permission
     ]
-    return RolePage(list(Role), rows, [])
+    part, links = part_of("/roles", rows, paging, lambda row: cursor_of(row.permission))
+    return RolePage(list(Role), [*part], *links, [])
 
 
 class TokenController(Controller):
@@ -187,9 +191,10 @@ class TokenController(Controller):
     tags = ("tokens",)
 
     @get(page="tokens/index.html", guards=[refuse_access_tokens])
-    async def index(self, work: NamedDependency[Work]) -> TokenList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> TokenList:
         """Your access tokens in this account."""
-        items, own_permissions = await my_tokens(work), allowed(role_of(work))
+        own_permissions = allowed(role_of(work))
+        items, links = part_of("/tokens", await my_tokens(work), paging, attrgetter("id"))
         scopes = [
             ScopeChoice(permission.value, LABELS[permission])
             for permission in Permission
@@ -209,9 +214,8 @@ class TokenController(Controller):
             for token in items
         ]
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
-        return TokenList(
-            items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *revoke_actions)
-        )
+        days = [(str(day), f"{day} days") for day in DAYS]
+        return TokenList([*items], *links, scopes, days, actions(create, *revoke_actions))
 
     @post(form="/tokens", page="tokens/new_token.html", shows_secret=True, guards=[refuse_access_tokens])
     async def create(

@@ -80,9 +80,12 @@ class InvitationView(msgspec.Struct):
 
 
 class MemberList(msgspec.Struct):
-    """`invitations` is empty for callers who may not manage members."""
+    """Members by name; `next` and `previous` are addresses, "" for none. `invitations` is empty for callers
+    who may not manage members."""
 
     items: list[MemberView]
+    next: str
+    previous: str
     invitations: list[InvitationView]
     roles: list[Role]
     choices: list[tuple[str, str, str]]
@@ -123,6 +126,8 @@ class RoleRow(msgspec.Struct):
 class RolePage(msgspec.Struct):
     roles: list[Role]
     rows: list[RoleRow]
+    next: str
+    previous: str
     actions: list[Action]
 
 
@@ -145,7 +150,11 @@ class ScopeChoice(msgspec.Struct):
 
 
 class TokenList(msgspec.Struct):
+    """Tokens, newest first; `next` and `previous` are addresses, "" for none."""
+
     items: list[TokenView]
+    next: str
+    previous: str
     scopes: list[ScopeChoice]
     days: list[tuple[str, str]]
     actions: list[Action]

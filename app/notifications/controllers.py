@@ -11,6 +11,7 @@ from app.notifications.schemas import NotificationList
 from app.notifications.use_cases import mark_all_read, mark_read
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -22,9 +23,9 @@ class NotificationController(Controller):
     tags = ("notifications",)
 
     @get(page="notifications/index.html", fragment=LIST, guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> NotificationList:
-        """Your notifications from workflows, unread first."""
-        return await notification_list(work)
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> NotificationList:
+        """Your notifications from workflows: all unread ones, and pages of those that you have read."""
+        return await notification_list(work, paging)
 
     @post("/reading", form="/notifications", fragment=LIST, guards=[may(Permission.VIEW)])
     async def read_all(self, work: NamedDependency[Work]) -> Saved[NotificationList]:

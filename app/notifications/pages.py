@@ -3,19 +3,22 @@
 from app.notifications.schemas import NotificationLine, NotificationList
 from app.notifications.use_cases import me
 from app.web.actions import action, actions
+from app.web.paging import FIRST_PAGE, Paging, neighbor_links
 from app.work import Work
 from db.models import Notification
 
-MOST_READ = 50
 
-
-async def notification_list(work: Work) -> NotificationList:
-    """The caller's notifications, unread first. Raises `NotFound` outside of a request."""
-    unread = await work.notifications.latest(me(work), unread=True)
-    read = await work.notifications.latest(me(work), unread=False, limit=MOST_READ)
+async def notification_list(work: Work, paging: Paging = FIRST_PAGE) -> NotificationList:
+    """The caller's unread notifications, and a page of those read already. Raises `NotFound` outside of a
+    request."""
+    unread = await work.notifications.unread(me(work))
+    read, more = await work.notifications.read_ones(
+        me(work), after=paging.after, before=paging.before, limit=paging.size()
+    )
     return NotificationList(
         [_line(notification) for notification in unread],
         [_line(notification) for notification in read],
+        *neighbor_links("/notifications", {}, read, paging, more=more),
         actions(
             action(work, "read_all", "Mark all as read", "/notifications/reading", when=bool(unread)),
             *(

@@ -21,8 +21,11 @@ class NotificationLine(msgspec.Struct):
 
 
 class NotificationList(msgspec.Struct):
-    """The caller's notifications: `unread` first, then the ones read already, the latest of each."""
+    """The caller's notifications, newest first: the latest 100 `unread`, and a page of those that were
+    `read`. `next` and `previous` are addresses of its other pages, "" for none."""
 
     unread: list[NotificationLine]
     read: list[NotificationLine]
+    next: str
+    previous: str
     actions: list[Action]

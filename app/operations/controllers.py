@@ -13,6 +13,7 @@ from app.operations.schemas import JobList, JobPage
 from app.operations.use_cases import cancel_job, retry_job
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -29,11 +30,12 @@ class JobController(Controller):
     async def index(
         self,
         work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
         status: FromQuery[StatusFilter] = "",
         queue: FromQuery[str] = "",
     ) -> JobList:
         """Queues, present failures, turns, workers and the latest jobs of this account."""
-        return await job_list(work, status, FORMER_QUEUES.get(queue, queue))
+        return await job_list(work, status, FORMER_QUEUES.get(queue, queue), paging)
 
     @get("/{job_id:uuid}", page="jobs/show.html", fragment="jobs/_job.html",
          guards=[may(Permission.VIEW)])  # fmt: skip

@@ -21,7 +21,7 @@ MOST_FAILING = 10
 async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
     """The latest failures of both kinds and their buttons. A failure of several contacts has a link to them
     instead of buttons."""
-    jobs = await work.jobs.latest("failed", limit=MOST_FAILING)
+    jobs, _ = await work.jobs.page("failed", limit=MOST_FAILING)
     rows = await list_failure_groups(work.session, MOST_FAILING)
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     lines = [(_failed_job(job), _job_buttons(work, job)) for job in jobs]

@@ -27,6 +27,7 @@ from app.permissions import Permission
 from app.ports import QueueDepth, TurnName
 from app.web.actions import action, actions
 from app.web.formatting import duration, plural
+from app.web.paging import FIRST_PAGE, Paging, neighbor_links
 from app.work import Work
 from db.models import Job
 from db.queries.contact_conditions import deleted_by
@@ -50,15 +51,20 @@ EFFECTS = {
     "webhook": "webhook calls to make",
 }
 LATE_SECONDS = 30.0
+PAGE_SIZE = 20
 
 
-async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
+async def job_list(work: Work, status: str = "", queue: str = "", paging: Paging = FIRST_PAGE) -> JobList:
     """The Jobs page as it is now; `status` and `queue` narrow the list of jobs."""
     queues = await _queues(work)
     workers = [_worker(worker) for worker in await list_workers(work.session)]
     failing, buttons = await failing_now(work)
     stopped = await breaker_lines(work)
-    jobs = await work.jobs.latest(status, queue)
+    jobs, more = await work.jobs.page(
+        status, queue, after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE)
+    )
+    filters = {"status": status, "queue": queue}
+    following, previous = neighbor_links("/jobs", filters, jobs, paging, more=more)
     depths = await work.runtime.enqueue.depths()
     return JobList(
         tiles=tiles_of(queues, sum(worker.heartbeat_age_seconds < SILENT_SECONDS for worker in workers)),
@@ -68,6 +74,8 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
         turns=await _turns(work, depths),
         workers=workers,
         items=[_line(work, job) for job in jobs],
+        next=following,
+        previous=previous,
         redis=depths is not None,
         held=hold_status_of(await read_engine_state(work.session)).sentence,
         at=work.now,

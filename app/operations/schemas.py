@@ -145,6 +145,8 @@ class JobList(msgspec.Struct):
     turns: list[TurnLine]
     workers: list[WorkerLine]
     items: list[JobLine]
+    next: str
+    previous: str
     redis: bool
     held: str
     at: datetime

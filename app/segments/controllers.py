@@ -19,6 +19,7 @@ from app.segments.use_cases import change_segment, create_segment, delete_segmen
 from app.web.forms import Form
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging
 from app.web.request import Request
 from app.web.responses import Saved
 from app.work import Work
@@ -31,9 +32,9 @@ class SegmentController(Controller):
     tags = ("segments",)
 
     @get(page="segments/index.html", guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> SegmentList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> SegmentList:
         """Every segment, with the number of contacts in it now."""
-        return await segment_list(work)
+        return await segment_list(work, paging)
 
     @get("/new", page="segments/new.html", guards=[may(EDIT)])
     async def new(

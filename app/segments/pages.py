@@ -1,6 +1,7 @@
 """Builds the pages of segments: the list, one segment, the form for a new one."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from app.segments.schemas import (
 )
 from app.segments.use_cases import filter_sentence, users_of
 from app.web.actions import action, actions
+from app.web.paging import Paging, part_of
 from app.work import Work
 from db.models import Segment
 from db.queries.contact_pages import MOST_COUNTED_IN_LIST, count_contacts
@@ -45,12 +47,11 @@ class FilterContext(msgspec.Struct):
         return cls(await work.fields.catalog(), await work.tags.names(), zone)
 
 
-async def segment_list(work: Work) -> SegmentList:
+async def segment_list(work: Work, paging: Paging) -> SegmentList:
     """Every segment, with the number of contacts in it."""
     context = await FilterContext.of(work)
-    return SegmentList(
-        [await view(work, segment, context) for segment in await work.segments.sorted_by_name()], []
-    )
+    segments, links = part_of("/segments", await work.segments.sorted_by_name(), paging, attrgetter("id"))
+    return SegmentList([await view(work, segment, context) for segment in segments], *links, [])
 
 
 async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:

@@ -58,7 +58,11 @@ class SegmentView(msgspec.Struct):
 
 
 class SegmentList(msgspec.Struct):
+    """Segments by name; `next` and `previous` are addresses, "" for none."""
+
     items: list[SegmentView]
+    next: str
+    previous: str
     actions: list[Action]
 
 

@@ -1,11 +1,13 @@
 """Routes for signing in and out, switching accounts, and managing your own sessions."""
 
+from operator import attrgetter
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from app.credentials import password_matches
 from app.email_addresses import fold_email
@@ -26,6 +28,7 @@ from app.web.cookies import set_cookies
 from app.web.formatting import plural
 from app.web.guards import count_network, refuse_access_tokens
 from app.web.methods import deletion
+from app.web.paging import Paging, part_of
 from app.web.request import Request
 from app.web.responses import Saved
 from app.web.tokens import LIFETIME_SECONDS
@@ -38,13 +41,21 @@ class SignInController(Controller):
     tags = ("sessions",)
 
     @get("/sign-in", page="sign_in/show.html", public=True, sync_to_thread=False)
-    def page(self, request: Request, next_path: FromQuery[str | None] = None) -> SignInPage:
+    def page(
+        self, request: Request, next_path: Annotated[str, QueryParameter(name="next")] = "/"
+    ) -> SignInPage:
         """The form to sign in."""
-        target = local_path(request.query_params.get("next", next_path or "/"))
+        target = local_path(next_path)
         sign_in = Action("sign_in", "Sign in", "POST", "/sessions", list(fields_of(SignInForm)))
         return SignInPage(target, request.app.state.demo_people, [sign_in])
 
-    @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
+    @get(
+        "/.well-known/jwks.json",
+        public=True,
+        foreign=True,
+        produces="application/json",
+        sync_to_thread=False,
+    )
     def keys(self, request: Request) -> Response[dict[str, list[dict[str, str]]]]:
         """The public keys that verify tokens (RFC 7517)."""
         keys = request.app.state.key_ring.jwks()
@@ -77,9 +88,10 @@ class SessionController(Controller):
         return Saved(signed_in, see=local_path(data.next))
 
     @get(page="sessions/index.html", guards=[refuse_access_tokens])
-    async def index(self, work: NamedDependency[Work]) -> SessionList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> SessionList:
         """Your sessions."""
-        items = await my_sessions(work)
+        sessions = await my_sessions(work)
+        items, links = part_of("/sessions", sessions, paging, attrgetter("id"))
         end_actions = [
             action(
                 work,
@@ -98,9 +110,9 @@ class SessionController(Controller):
             "/sessions/others",
             method="DELETE",
             form_href="/sessions/others/revocation",
-            when=len(items) > 1,
+            when=len(sessions) > 1,
         )
-        return SessionList(items, actions(others, *end_actions))
+        return SessionList([*items], *links, actions(others, *end_actions))
 
     @deletion("/current", guards=[refuse_access_tokens])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:

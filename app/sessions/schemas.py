@@ -63,5 +63,9 @@ class SessionView(msgspec.Struct):
 
 
 class SessionList(msgspec.Struct):
+    """Sessions, the last used first; `next` and `previous` are addresses, "" for none."""
+
     items: list[SessionView]
+    next: str
+    previous: str
     actions: list[Action]

@@ -12,6 +12,7 @@ from app.tags.schemas import TagDeletionForm, TagForm, TagList, TagPage
 from app.tags.use_cases import create_tag, delete_tag, rename_tag
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -23,9 +24,9 @@ class TagController(Controller):
     tags = ("tags",)
 
     @get(page="tags/index.html", guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work]) -> TagList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> TagList:
         """Every tag, with the number of contacts that have it."""
-        return await tag_list(work)
+        return await tag_list(work, paging)
 
     @post(page="tags/show.html", form="/tags", guards=[may(EDIT)])
     async def create(self, data: JSONBody[TagForm], work: NamedDependency[Work]) -> Saved[TagPage]:

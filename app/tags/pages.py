@@ -1,5 +1,6 @@
 """Builds the pages of tags."""
 
+from operator import attrgetter
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -8,16 +9,18 @@ from app.permissions import Permission
 from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
 from app.tags.use_cases import users_of
 from app.web.actions import action, actions
+from app.web.paging import Paging, part_of
 from app.work import Work
 from db.queries.tags import TagWithContacts, find_tag_with_contacts, list_tags_with_contacts
 
 EDIT = Permission.EDIT_CONTACTS
 
 
-async def tag_list(work: Work) -> TagList:
+async def tag_list(work: Work, paging: Paging) -> TagList:
     """Every tag, with the number of contacts that have it."""
     create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
-    return TagList([_line(tag) for tag in await list_tags_with_contacts(work.session)], actions(create))
+    tags, links = part_of("/tags", await list_tags_with_contacts(work.session), paging, attrgetter("id"))
+    return TagList([_line(tag) for tag in tags], *links, actions(create))
 
 
 async def tag_page(work: Work, tag_id: UUID) -> TagPage:

@@ -34,7 +34,11 @@ class TagLine(msgspec.Struct):
 
 
 class TagList(msgspec.Struct):
+    """Tags by name; `next` and `previous` are addresses, "" for none."""
+
     items: list[TagLine]
+    next: str
+    previous: str
     actions: list[Action]
 
 

@@ -21,6 +21,7 @@ from app.tasks.use_cases import add_task, change_task, complete_task, delete_tas
 from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging
 from app.web.responses import Saved
 from app.work import Work
 
@@ -32,10 +33,13 @@ class TaskController(Controller):
 
     @get("/tasks", page="tasks/index.html", fragment="tasks/_list.html", guards=[may(Permission.VIEW)])
     async def index(
-        self, work: NamedDependency[Work], view: FromQuery[str] = "mine", after: FromQuery[UUID | None] = None
+        self,
+        work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
+        view: FromQuery[str] = "mine",
     ) -> TaskList:
-        """Tasks about all contacts: `view` is mine, all, overdue or done; `after` comes from `next`."""
-        return await task_list(work, view, after)
+        """Tasks about all contacts: `view` is mine, all, overdue or done."""
+        return await task_list(work, view, paging)
 
     @post("/contacts/{contact_id:uuid}/tasks", form="/contacts/{contact_id}", guards=[may(EDIT)])
     async def create(

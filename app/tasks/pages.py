@@ -12,6 +12,7 @@ from app.errors import Invalid, NotFound
 from app.permissions import Permission
 from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
 from app.web.actions import Action, action, actions
+from app.web.paging import Paging, neighbor_links
 from app.work import Work
 from db.queries.tasks import NamedTask, count_tasks, fetch_task_page, find_task
 from db.queries.tasks import TaskView as View
@@ -91,15 +92,19 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
     return all_actions
 
 
-async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
+async def task_list(work: Work, view: str, paging: Paging) -> TaskList:
     """A page of tasks. Raises `Invalid` for an unknown view."""
     chosen = next((name for name in VIEWS if name == view), None)
     if chosen is None:
         raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
     me = work.principal.user_id if work.principal is not None else None
-    tasks, more = await fetch_task_page(work.session, chosen, me, work.now, after, PAGE_SIZE)
+    tasks, more = await fetch_task_page(
+        work.session, chosen, me, work.now,
+        after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE),
+    )  # fmt: skip
     counts = await count_tasks(work.session, me, work.now)
     items = [view_of(work, task) for task in tasks]
+    following, previous = neighbor_links("/tasks", {"view": view}, items, paging, more=more)
     return TaskList(
         items,
         view,
@@ -107,6 +112,7 @@ async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
             (label, f"/tasks?{urlencode({'view': key})}", key == view, counts[key])
             for key, label in VIEWS.items()
         ],
-        f"/tasks?{urlencode({'view': view, 'after': str(items[-1].id)})}" if more else "",
+        following,
+        previous,
         task_actions(work, items),
     )

@@ -78,11 +78,12 @@ class TaskPage(msgspec.Struct):
 
 
 class TaskList(msgspec.Struct):
-    """`view` is mine, all, overdue or done; `views` are label, address, current, count; `next` is an address,
-    "" for none."""
+    """`view` is mine, all, overdue or done; `views` are label, address, current, count; `next` and `previous`
+    are addresses, "" for none."""
 
     items: list[TaskView]
     view: str
     views: list[tuple[str, str, bool, int]]
     next: str
+    previous: str
     actions: list[Action]

@@ -1,22 +1,28 @@
-"""Links to the next and previous page of a list, and the cursor of a list that is sorted by a value.
+"""Pages of a list. `read_paging` reads which page a request asks for, `neighbor_links` links to the pages
+beside it, and `part_of` takes a page out of a list that is read whole.
 
 In a list that is sorted by id, the cursor is the id of its last (`after`) or first row (`before`). A list
 with another sort order needs the sort value too: `write_cursor` packs both into one text."""
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
+from litestar.params import FromQuery
 
 from app.errors import Invalid
 
 T = TypeVar("T")
+RowT = TypeVar("RowT")
+Links = tuple[str, str]  # the URLs of the next and the previous page, "" for none
+USUAL_PAGE, LARGEST_PAGE = 50, 200
 MISPLACED = "The list was sorted differently. Go back to its first page."
+GONE = "The list has changed. Go back to its first page."
 
 
 class Identified(Protocol):
@@ -26,25 +32,90 @@ class Identified(Protocol):
     def id(self) -> UUID: ...
 
 
+class Paging(msgspec.Struct, frozen=True):
+    """The page that a request asks for: at most `limit` rows after or before one of the list; None for the
+    usual number, and for the first page."""
+
+    after: UUID | None = None
+    before: UUID | None = None
+    limit: int | None = None
+
+    def size(self, usual: int = USUAL_PAGE) -> int:
+        """How many rows to read."""
+        return self.limit or usual
+
+    def query(self) -> dict[str, str]:
+        """The parameters that ask for the same page."""
+        parameters = {"after": self.after, "before": self.before, "limit": self.limit}
+        return {name: str(value or "") for name, value in parameters.items()}
+
+
+FIRST_PAGE = Paging()
+
+
+def read_paging(
+    after: FromQuery[UUID | None] = None,
+    before: FromQuery[UUID | None] = None,
+    limit: FromQuery[int | None] = None,
+) -> Paging:
+    """The dependency `paging` of every list: its `after`, `before` and `limit`."""
+    if limit is not None and not 1 <= limit <= LARGEST_PAGE:
+        raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} rows."})
+    if after is not None and before is not None:
+        raise Invalid({"before": "Send “after” or “before”, not both."})
+    return Paging(after, before, limit)
+
+
 def neighbor_links(
-    path: str,
-    filters: Mapping[str, str],
-    rows: Sequence[Identified],
-    after: UUID | None,
-    before: UUID | None,
-    *,
-    more: bool,
-) -> tuple[str, str]:
-    """The URLs of the next and the previous page, "" for none. `rows` is this page, newest first; `more` says
+    path: str, filters: Mapping[str, str], rows: Sequence[Identified], paging: Paging, *, more: bool
+) -> Links:
+    """The URLs of the next and the previous page. `rows` is this page in the order of the list; `more` says
     whether there are more rows in the direction of `before` or, without it, of `after`."""
     if not rows:
         return "", ""
-    has_next = more if not before else True
-    has_previous = more if before else bool(after)
+    has_next = more if paging.before is None else True
+    has_previous = more if paging.before is not None else paging.after is not None
+    last, first = rows[-1].id if has_next else None, rows[0].id if has_previous else None
+    return _links(path, filters, paging, last, first)
+
+
+def part_of(
+    path: str, rows: Sequence[RowT], paging: Paging, key: Callable[[RowT], UUID]
+) -> tuple[Sequence[RowT], Links]:
+    """A page of a list that is read whole, and its links. Without `limit` it goes to the end of the list.
+    `key` is the cursor of a row. Raises `Invalid` when the row of the cursor is gone."""
+    start, end = 0, len(rows)
+    if paging.before is not None:
+        end = _place(rows, key, paging.before, "before")
+        start = max(0, end - paging.size(usual=end))
+    elif paging.after is not None:
+        start = _place(rows, key, paging.after, "after") + 1
+    end = min(end, start + paging.size(usual=len(rows)))
+    part = rows[start:end]
+    following = key(part[-1]) if part and end < len(rows) else None
+    return part, _links(path, {}, paging, following, key(part[0]) if part and start else None)
+
+
+def _place(rows: Sequence[RowT], key: Callable[[RowT], UUID], cursor: UUID, parameter: str) -> int:
+    place = next((number for number, row in enumerate(rows) if key(row) == cursor), None)
+    if place is None:
+        raise Invalid({parameter: GONE})
+    return place
+
+
+def _links(
+    path: str, filters: Mapping[str, str], paging: Paging, last: UUID | None, first: UUID | None
+) -> Links:
+    query = {**filters, "limit": str(paging.limit or "")}
     return (
-        page_link(path, filters, after=rows[-1].id) if has_next else "",
-        page_link(path, filters, before=rows[0].id) if has_previous else "",
+        page_link(path, query, after=last) if last is not None else "",
+        page_link(path, query, before=first) if first is not None else "",
     )
+
+
+def cursor_of(text: str | int) -> UUID:
+    """The cursor of a row that has no id, from what is unique about it."""
+    return uuid5(NAMESPACE_OID, str(text))
 
 
 def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:

@@ -5,7 +5,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Approval, Contact, Workflow
@@ -28,6 +28,7 @@ class NamedApproval(msgspec.Struct, frozen=True):
 
 _Approvals: TypeAlias = Select[Approval, str, str | None, str | None, str | None, datetime | None]
 _IS_OWN = Approval.account_id == func.current_account()
+_PLACE = tuple_(Approval.due_at, Approval.id)
 _IS_OPEN = Approval.status == "open"
 _APPROVALS: _Approvals = (
     select(Approval, Workflow.name, Contact.first_name, Contact.last_name, Contact.email, Contact.deleted_at)
@@ -44,12 +45,25 @@ def _may_be_answered_by(user_id: UUID | None, *, manages: bool) -> ColumnElement
     return or_(named, func.jsonb_array_length(Approval.users) == 0) if manages else named
 
 
-async def list_open_approvals(
-    session: AsyncSession, user_id: UUID | None, *, manages: bool
-) -> list[NamedApproval]:
-    """Open questions that this member may answer, the most urgent first, at most 100."""
-    query = _APPROVALS.where(_IS_OPEN, _may_be_answered_by(user_id, manages=manages))
-    return await _fetch(session, query.order_by(Approval.due_at, Approval.id).limit(MOST))
+async def fetch_open_approvals(
+    session: AsyncSession,
+    user_id: UUID | None,
+    *,
+    manages: bool,
+    after: UUID | None,
+    before: UUID | None,
+    limit: int,
+) -> tuple[list[NamedApproval], bool]:
+    """At most `limit` open questions that this member may answer, the most urgent first, after or before one
+    of them, and whether there are more in that direction."""
+    query, place = _APPROVALS.where(_IS_OPEN, _may_be_answered_by(user_id, manages=manages)), _PLACE
+    if cursor := before or after:
+        edge = select(*place.clauses).where(_IS_OWN, Approval.id == cursor).scalar_subquery()
+        query = query.where(place > edge if before is None else place < edge)
+    order = [column if before is None else column.desc() for column in place.clauses]
+    rows = await _fetch(session, query.order_by(*order).limit(limit + 1))
+    page = rows[:limit]
+    return (page[::-1] if before is not None else page), len(rows) > limit
 
 
 async def list_closed_approvals(session: AsyncSession) -> list[NamedApproval]:

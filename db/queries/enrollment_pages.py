@@ -140,7 +140,7 @@ async def fetch_enrollment_page(
     q: str = "",
     after: UUID | None = None,
     before: UUID | None = None,
-    limit: int = 50,
+    limit: int,
 ) -> tuple[list[ListedEnrollment], bool]:
     """At most `limit` enrollments, newest first, older than `after` or newer than `before`, and whether there
     are more in that direction. `q` is a part of the contact's name or email address."""

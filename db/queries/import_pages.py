@@ -13,8 +13,6 @@ from db.models import Import, Job
 from db.queries.paging import fetch_page_of
 from db.queries.statements import fetch_one
 
-_PAGE = 50
-
 
 class ImportRecord(msgspec.Struct, frozen=True):
     """An import without its content. `mapping` is column number to field key; `rows_…` count the verdicts of
@@ -71,12 +69,13 @@ _IMPORTS = select(
 
 
 async def fetch_import_page(
-    session: AsyncSession, *, after: UUID | None = None, before: UUID | None = None
+    session: AsyncSession, *, after: UUID | None, before: UUID | None, limit: int
 ) -> tuple[list[ImportRecord], bool]:
-    """One page of imports, newest first, and whether there are more in that direction."""
+    """At most `limit` imports, newest first, older than `after` or newer than `before`, and whether
+    there are more in that direction."""
     query = _IMPORTS.where(Import.account_id == session.info["account_id"])
     return await fetch_page_of(
-        session, ImportRecord, query, Import.id, after=after, before=before, limit=_PAGE
+        session, ImportRecord, query, Import.id, after=after, before=before, limit=limit
     )
 
 

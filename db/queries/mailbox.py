@@ -33,7 +33,7 @@ async def fetch_mailbox_page(
     *,
     channel: str = "",
     secrets: bool,
-    limit: int = 30,
+    limit: int,
 ) -> tuple[list[ListedMessage], bool]:
     """At most `limit` messages (of one channel, if given), newest first, older than `after` or newer than
     `before`, and whether there are more in that direction. `q` is part of the recipient or the subject."""

@@ -64,20 +64,28 @@ def _view(view: TaskView, user_id: UUID | None, now: datetime) -> ColumnElement[
 
 
 async def fetch_task_page(
-    session: AsyncSession, view: TaskView, user_id: UUID | None, now: datetime, after: UUID | None, limit: int
+    session: AsyncSession,
+    view: TaskView,
+    user_id: UUID | None,
+    now: datetime,
+    *,
+    after: UUID | None,
+    before: UUID | None,
+    limit: int,
 ) -> tuple[list[NamedTask], bool]:
-    """A page of a view, and whether there are more. Mine are those of `user_id`; in all views the earliest
-    due come first, in done the latest."""
-    down = view == "done"
-    place = tuple_(Task.completed_at, Task.id) if down else tuple_(_DUE_OR_NEVER, Task.id)
+    """At most `limit` tasks of a view, after or before one of them, and whether there are more in that
+    direction. Mine are those of `user_id`; in all views the earliest due come first, in done the latest."""
+    down = (view == "done") is (before is None)
+    place = tuple_(Task.completed_at if view == "done" else _DUE_OR_NEVER, Task.id)
     query = _TASKS.where(_LIVE, _view(view, user_id, now))
-    if after is not None:
-        own = (Task.account_id == func.current_account(), Task.id == after)
+    if cursor := before or after:
+        own = (Task.account_id == func.current_account(), Task.id == cursor)
         edge = select(*place.clauses).where(*own).scalar_subquery()
         query = query.where(place < edge if down else place > edge)
     order = [column.desc() for column in place.clauses] if down else list(place.clauses)
     tasks = await _fetch(session, query.order_by(*order).limit(limit + 1))
-    return tasks[:limit], len(tasks) > limit
+    page = tasks[:limit]
+    return (page[::-1] if before is not None else page), len(tasks) > limit
 
 
 async def count_tasks(session: AsyncSession, user_id: UUID | None, now: datetime) -> dict[TaskView, int]:

@@ -107,12 +107,13 @@ select distinct step_key from circuit_breakers
 
 
 async def fetch_workflow_page(
-    session: AsyncSession, after: UUID | None, limit: int
+    session: AsyncSession, *, after: UUID | None, before: UUID | None, limit: int
 ) -> tuple[list[ListedWorkflow], bool]:
-    """At most `limit` workflows, newest first, older than `after`, and whether there are more."""
+    """At most `limit` workflows, newest first, older than `after` or newer than `before`, and whether there
+    are more in that direction."""
     query = _WORKFLOWS.where(Workflow.account_id == session.info["account_id"])
     return await fetch_page_of(
-        session, ListedWorkflow, query, Workflow.id, after=after, before=None, limit=limit
+        session, ListedWorkflow, query, Workflow.id, after=after, before=before, limit=limit
     )
 
 

@@ -2,9 +2,8 @@
 
 from uuid import UUID
 
-from advanced_alchemy.filters import LimitOffset
-
 from db.models import AuditLog
+from db.queries.paging import get_page_of
 from db.tenancy import TenantRepository
 
 
@@ -32,11 +31,4 @@ class AuditRepository(TenantRepository[AuditLog]):
         filters = [column == value for column, value in columns if value]
         if actor:
             filters.append(AuditLog.actor_name.op("^@", is_comparison=True)(actor))
-        if before is not None:
-            filters.append(AuditLog.id > before)
-        elif after is not None:
-            filters.append(AuditLog.id < after)
-        order = ("id", before is None)  # ids are in the order of time
-        entries = await self.get_many(*filters, LimitOffset(limit + 1, 0), order_by=order)
-        page = entries[:limit]
-        return (page[::-1] if before is not None else page), len(entries) > limit
+        return await get_page_of(self, AuditLog.id, *filters, after=after, before=before, limit=limit)

@@ -3,23 +3,29 @@
 from datetime import datetime
 from uuid import UUID
 
-from advanced_alchemy.filters import LimitOffset
-
 from db.models import Job
 from db.queries.job_claims import cancel_unfinished_job
+from db.queries.paging import get_page_of
 from db.tenancy import TenantRepository
 
 
 class JobRepository(TenantRepository[Job]):
     model_type = Job
 
-    async def latest(self, status: str = "", queue: str = "", limit: int = 20) -> list[Job]:
-        """The newest jobs, of one status or queue if given."""
+    async def page(
+        self,
+        status: str = "",
+        queue: str = "",
+        *,
+        after: UUID | None = None,
+        before: UUID | None = None,
+        limit: int,
+    ) -> tuple[list[Job], bool]:
+        """At most `limit` jobs, of one status or queue if given, newest first, older than `after` or newer
+        than `before`, and whether there are more in that direction."""
         conditions = [Job.status == status] if status else []
         conditions += [Job.queue == queue] if queue else []
-        return await self.get_many(
-            *conditions, LimitOffset(limit, 0), order_by=[Job.created_at.desc(), Job.id.desc()]
-        )
+        return await get_page_of(self, Job.id, *conditions, after=after, before=before, limit=limit)
 
     async def lock(self, job_id: UUID) -> Job | None:
         """The row, locked until the transaction ends."""

@@ -5,20 +5,28 @@ from uuid import UUID
 from advanced_alchemy.filters import LimitOffset
 
 from db.models import Notification
+from db.queries.paging import get_page_of
 from db.tenancy import TenantRepository
 
-MOST = 100
+MOST_UNREAD = 100
 
 
 class NotificationRepository(TenantRepository[Notification]):
     model_type = Notification
 
-    async def latest(self, user_id: UUID, *, unread: bool, limit: int = MOST) -> list[Notification]:
-        """The latest notifications of one member, unread or read."""
-        read_at = Notification.read_at
+    async def unread(self, user_id: UUID) -> list[Notification]:
+        """The latest notifications that a member has not read."""
         return await self.get_many(
-            read_at.is_(None) if unread else read_at.is_not(None),
-            LimitOffset(limit, 0),
+            Notification.read_at.is_(None),
+            LimitOffset(MOST_UNREAD, 0),
             user_id=user_id,
-            order_by=[("created_at", True), ("id", True)],
+            order_by=("id", True),
         )
+
+    async def read_ones(
+        self, user_id: UUID, *, after: UUID | None, before: UUID | None, limit: int
+    ) -> tuple[list[Notification], bool]:
+        """At most `limit` notifications that a member has read, newest first, older than `after` or newer
+        than `before`, and whether there are more in that direction."""
+        conditions = (Notification.user_id == user_id, Notification.read_at.is_not(None))
+        return await get_page_of(self, Notification.id, *conditions, after=after, before=before, limit=limit)

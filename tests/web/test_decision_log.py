@@ -6,8 +6,8 @@ from uuid import UUID
 from app.engine.core.draft import Audience, WorkflowSettings
 from app.engine.core.steps import Exit
 from app.engine.core.triggers import ContactUpdated
-from app.enrollments.decision_log import MOST
 from app.filters.ast import Group
+from app.web.paging import USUAL_PAGE
 from db.ids import uuid7
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage, ask
@@ -95,7 +95,7 @@ async def test_older_events_are_on_the_next_page(world: World, clock: TestClock,
     stage = Stage(world, who.account_id, clock, outside)
     flow = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["city"]))
     person = await stage.contact()
-    event_ids = [str(await stage.emit("note.added", person)) for _ in range(MOST + 2)]
+    event_ids = [str(await stage.emit("note.added", person)) for _ in range(USUAL_PAGE + 2)]
     async with world.script(who) as script:
         first = (await script.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).json()
         assert [item["event_id"] for item in first["items"]] == event_ids[:1:-1]

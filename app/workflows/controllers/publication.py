@@ -10,6 +10,7 @@ from app.engine.core.version import load_version
 from app.web.actions import action, actions
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
+from app.web.paging import Paging, cursor_of, part_of
 from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
@@ -63,10 +64,14 @@ class PublicationController(Controller):
         return Saved(done, see=f"/workflows/{workflow_id}", note=_summary(done))
 
     @get("/versions", page="workflows/versions.html", guards=[may(VIEW)])
-    async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
+    async def versions(
+        self, workflow_id: FromPath[UUID], work: NamedDependency[Work], paging: NamedDependency[Paging]
+    ) -> VersionList:
         """Every published version, the newest first."""
         opened = await open_workflow(work, workflow_id)
-        return VersionList(opened.view, await version_rows(work, opened.view), opened.totals, [])
+        path, rows = f"/workflows/{workflow_id}/versions", await version_rows(work, opened.view)
+        items, links = part_of(path, rows, paging, lambda row: cursor_of(row.number))
+        return VersionList(opened.view, [*items], *links, opened.totals, [])
 
     @get("/versions/{number:int}", page="workflows/version.html", guards=[may(VIEW)])
     async def version(

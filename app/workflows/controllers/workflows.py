@@ -4,11 +4,12 @@ from uuid import UUID
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody
 
 from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Paging, neighbor_links
 from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
@@ -24,12 +25,12 @@ class WorkflowController(Controller):
     tags = ("workflows",)
 
     @get(page="workflows/index.html", guards=[may(VIEW)])
-    async def index(self, work: NamedDependency[Work], after: FromQuery[UUID | None] = None) -> WorkflowList:
+    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> WorkflowList:
         """Every workflow, the newest first."""
-        items, more = await workflows(work, after)
-        following = str(items[-1].id) if more and items else ""
+        items, more = await workflows(work, after=paging.after, before=paging.before, limit=paging.size())
+        following, previous = neighbor_links("/workflows", {}, items, paging, more=more)
         new = action(work, "new", "New workflow", "/workflows/new", permission=EDIT, method="GET")
-        return WorkflowList(items, following, "", actions(new))
+        return WorkflowList(items, following, previous, actions(new))
 
     @get("/new", page="workflows/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> NewWorkflow:

@@ -215,6 +215,8 @@ class VersionRow(msgspec.Struct):
 class VersionList(msgspec.Struct):
     workflow: WorkflowView
     items: list[VersionRow]
+    next: str
+    previous: str
     totals: Totals
     actions: list[Action]
 

@@ -78,9 +78,12 @@ class LoadedWorkflow(msgspec.Struct):
         return document
 
 
-async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
-    """A page of workflows, newest first, and whether there are more."""
-    rows, more = await fetch_workflow_page(work.session, after, limit)
+async def workflows(
+    work: Work, *, after: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[WorkflowRow], bool]:
+    """At most `limit` workflows, newest first, older than `after` or newer than `before`, and whether there
+    are more in that direction."""
+    rows, more = await fetch_workflow_page(work.session, after=after, before=before, limit=limit)
     page_rows = [
         WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at) for row in rows
     ]

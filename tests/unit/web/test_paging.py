@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.errors import Invalid
-from app.web.paging import neighbor_links, read_cursor, write_cursor
+from app.web.paging import Paging, neighbor_links, part_of, read_cursor, read_paging, write_cursor
 
 FIRST, LAST = UUID(int=2), UUID(int=1)
 ROWS = [SimpleNamespace(id=FIRST), SimpleNamespace(id=LAST)]
@@ -28,13 +28,59 @@ FILTERS = {"q": "a b", "status": ""}
 def test_a_page_links_to_the_pages_that_exist(
     after: UUID | None, before: UUID | None, more: bool, has_next: bool, has_previous: bool
 ) -> None:
-    following, previous = neighbor_links("/audit", FILTERS, ROWS, after, before, more=more)
+    following, previous = neighbor_links("/audit", FILTERS, ROWS, Paging(after, before), more=more)
     assert following == (f"/audit?q=a+b&after={LAST}" if has_next else "")
     assert previous == (f"/audit?q=a+b&before={FIRST}" if has_previous else "")
 
 
 def test_an_empty_page_links_nowhere() -> None:
-    assert neighbor_links("/audit", FILTERS, [], UUID(int=9), None, more=False) == ("", "")
+    assert neighbor_links("/audit", FILTERS, [], Paging(UUID(int=9)), more=False) == ("", "")
+
+
+def test_links_keep_the_limit() -> None:
+    links = neighbor_links("/audit", {}, ROWS, Paging(after=UUID(int=9), limit=2), more=True)
+    assert links == (f"/audit?limit=2&after={LAST}", f"/audit?limit=2&before={FIRST}")
+
+
+@pytest.mark.parametrize(
+    ("paging", "numbers", "following", "previous"),
+    [
+        (Paging(), [1, 2, 3, 4, 5], None, None),
+        (Paging(limit=2), [1, 2], 2, None),
+        (Paging(after=UUID(int=2), limit=2), [3, 4], 4, 3),
+        (Paging(after=UUID(int=4), limit=2), [5], None, 5),
+        (Paging(after=UUID(int=5), limit=2), [], None, None),
+        (Paging(before=UUID(int=4), limit=2), [2, 3], 3, 2),
+        (Paging(before=UUID(int=3), limit=2), [1, 2], 2, None),
+        (Paging(after=UUID(int=3)), [4, 5], None, 4),
+        (Paging(before=UUID(int=3)), [1, 2], 2, None),
+    ],
+)
+def test_a_part_of_a_whole_list_links_to_its_neighbors(
+    paging: Paging, numbers: list[int], following: int | None, previous: int | None
+) -> None:
+    part, links = part_of("/tags", range(1, 6), paging, lambda number: UUID(int=number))
+    assert list(part) == numbers
+    cursors = [link and UUID(link[-36:]).int for link in links]
+    assert cursors == [following or "", previous or ""]
+    assert "after=" in links[0] or not links[0]
+    assert "before=" in links[1] or not links[1]
+
+
+def test_a_part_after_a_row_that_is_gone_is_refused() -> None:
+    with pytest.raises(Invalid) as refusal:
+        part_of("/tags", range(5), Paging(after=UUID(int=9)), lambda number: UUID(int=number))
+    assert list(refusal.value.errors) == ["after"]
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(None, True), (1, True), (200, True), (0, False), (201, False)])
+def test_a_limit_is_between_1_and_200(limit: int | None, fits: bool) -> None:
+    if fits:
+        assert read_paging(limit=limit).size(50) == (limit or 50)
+    else:
+        with pytest.raises(Invalid) as refusal:
+            read_paging(limit=limit)
+        assert list(refusal.value.errors) == ["limit"]
 
 
 @pytest.mark.parametrize("value", ["Ána", "", datetime(2026, 11, 24, 9, 30, tzinfo=UTC)])
