@@ -29,12 +29,12 @@ class HealthController(Controller):
     path = "/health"
     tags = ("health",)
 
-    @get("/live", public=True, sync_to_thread=False)
+    @get("/live", public=True, foreign=True, sync_to_thread=False)
     def live(self) -> Live:
         """Answers while the process runs; checks nothing else."""
         return Live()
 
-    @get("/ready", public=True)
+    @get("/ready", public=True, foreign=True)
     async def ready(self, request: Request) -> Response[Ready]:
         """200 when the server can handle requests, also without Redis (degraded); 503 without the
         database."""
@@ -48,7 +48,7 @@ class HealthController(Controller):
         )
         return Response(readiness, status_code=200 if database else 503)
 
-    @get("/workers", public=True)
+    @get("/workers", public=True, foreign=True)
     async def workers(self, request: Request) -> Response[Workers]:
         """200 while a worker runs; 503 when no worker runs, when the engine is held and workers do nothing,
         or when the database cannot be read."""
@@ -102,7 +102,7 @@ async def responds(probe: Probe) -> bool:
     return True
 
 
-@get("/metrics", public=True, produces="*/*", tags=["health"])
+@get("/metrics", public=True, foreign=True, produces="*/*", tags=["health"])
 async def metrics(request: Request) -> Response[bytes]:
     """Counters of the whole installation in Prometheus's text format. The caller sends METRICS_TOKEN as the
     bearer token."""

@@ -22,7 +22,7 @@ class UnsubscribeController(Controller):
     path = "/unsubscribe/{token:str}"
     tags = ("unsubscribe",)
 
-    @get(page="unsubscribe/show.html", public=True)
+    @get(page="unsubscribe/show.html", public=True, foreign=True)
     async def show(self, token: FromPath[str], request: Request) -> UnsubscribePage:
         """The page with the button. Link checkers open it too, so it changes nothing."""
         account_id, contact_id = await _read(request, token)

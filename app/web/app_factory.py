@@ -20,6 +20,7 @@ from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
+from app.web.params import remember_parameters
 from app.web.rate_limit import RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
@@ -73,6 +74,7 @@ def build_app(
         plugins=plugins,
     )
     hide_settings(settings)
+    remember_parameters(app)
     hide_paths(route.path_format for route in app.routes)
     assets = Assets(look_every=1 if settings.demo else None)
     app.state.update(

@@ -3,7 +3,7 @@
 Litestar calls `json` for the `data` of a handler; a handler that needs something else calls `read`. The text
 of a body passes the limits of its route (`body_limits`) before anything is decoded."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -112,6 +112,10 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             return forms.read_json(await self.body(), kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ClientException(f"The body isn't valid JSON: {error}") from error
+
+    def replace_query(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Makes these the query parameters that the handler gets."""
+        self._parsed_query = self._connection_state.parsed_query = tuple(pairs)
 
     def typed(self) -> dict[str, str | list[str]]:
         """The typed texts of the form, to show them again; empty when no form was read."""

@@ -6,10 +6,11 @@ import msgspec
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from app.errors import Conflict, Invalid
+from app.errors import Conflict
 from app.web import content_negotiation
 from app.web.body_limits import longest, oversized
 from app.web.form_decoder import FieldValue
+from app.web.params import check_query
 from app.web.request import Request
 from app.web.responses import offers
 
@@ -31,13 +32,13 @@ class NotAcceptable(HTTPException):
 async def prepare(request: Request) -> None:
     """App-wide `before_request`. Refuses a request before the handler runs if the route can't answer or read
     it (406, 413, 415), if its form belongs to another account than the current one (409), or if it has
-    unknown names in the query string or in the body of a route that reads none (422)."""
+    unknown names in the query (`params`) or in the body of a route that reads none (422)."""
     handler = request.route_handler
     if not content_negotiation.acceptable(request.scope, offers(handler)):
         raise NotAcceptable(f"This URL can return {' or '.join(offers(handler))}.")
+    check_query(request)
     if request.method not in content_negotiation.UNSAFE:
         return
-    _refuse_query(request)
     kind, sends_body = request.content_type[0], _sends_body(request)
     if request.method == "DELETE":
         if sends_body:
@@ -80,17 +81,6 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 def reads_nothing(handler: HTTPRouteHandler) -> bool:
     """Whether a route reads no body; routes for foreign callers read it themselves."""
     return not handler.opt.get("foreign") and "data" not in handler.parsed_fn_signature.parameters
-
-
-def _refuse_query(request: Request) -> None:
-    """Refuses query parameters of a change: they would have no effect, and belong in the body."""
-    if request.route_handler.opt.get("foreign"):
-        return
-    parameters = request.route_handler.parsed_fn_signature.parameters.keys()
-    if request.method == "DELETE" and "data" in parameters:
-        return  # read as a form, which refuses unknown names
-    if unknown := [name for name in dict(request.query_params) if name not in parameters]:
-        raise Invalid(dict.fromkeys(unknown, "This URL takes no such parameter. Send it in the body."))
 
 
 def _same_account(request: Request, account: FieldValue | None) -> None:

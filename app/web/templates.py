@@ -24,6 +24,7 @@ from app.web.static import Assets
 
 RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")
 QueryValue: TypeAlias = str | int | UUID | list[str] | tuple[str, ...] | None
+NOTICES = "shared/_notices.html"
 ROOT = Path(__file__).resolve().parents[2] / "templates"
 MACROS = {
     "forms": "shared/forms.html",
@@ -70,7 +71,7 @@ class Templates:
 
     def render(self, name: str, request: Request, *, page: object = None, form: Form | None = None) -> bytes:
         """Renders a template with `page` and the common names: `me`, `nav`, `path`, `query`, `form`, `note`,
-        `note_undo`, `request_id`, `partial`, and those of `PAGE_MACROS`."""
+        `note_undo`, `notices`, `request_id`, `partial`, and those of `PAGE_MACROS`."""
         scope, me = request.scope, request.principal
         state, path = scope["state"], scope["path"]
         permissions = me.permissions if me else ()
@@ -84,6 +85,7 @@ class Templates:
             "form": form or state.get("form") or Form(),
             "note": note,
             "note_undo": undo_of(undo),
+            "notices": state.get("notices", ()),
             "request_id": state.get("request_id", ""),
             "partial": request.wants_partial,
             "memberships": getattr(me, "memberships", ()),
@@ -91,7 +93,10 @@ class Templates:
             "theme": request.cookies.get("theme", ""),
         }
         names.update({name: Macros(self.environment, file, names) for name, file in PAGE_MACROS.items()})
-        return self.environment.get_template(name).render(names).encode()
+        rendered = self.environment.get_template(name).render(names)
+        if names["notices"] and names["partial"]:  # a fragment has no place for them
+            rendered += self.environment.get_template(NOTICES).render(names)
+        return rendered.encode()
 
 
 class Macros:

@@ -16,6 +16,8 @@ MOST = 400
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
+NOTICE = re.compile("is unknown here and was ignored|is more than once in the address")
+
 NOT_PAGES = ("/static/", "/.well-known/")
 
 
@@ -57,6 +59,9 @@ class Walk:
         drawn = Page(answer.text, path)
         if not drawn.title.strip(" ·").removesuffix("Switchyard").strip(" ·"):
             self.problems.append(f"{path}: no title")
+        if NOTICE.search(answer.text):
+            self.problems.append(f"{path}: the page does not know all parameters of a link to it")
+        await self.send_get_forms(path, drawn, page, script)
         json_answer = await script.get(path)
         if json_answer.status_code != 200 or "json" not in json_answer.headers["content-type"]:
             self.problems.append(f"{path} as JSON: {json_answer.status_code} {text_of_response(json_answer)}")
@@ -65,6 +70,23 @@ class Walk:
             for action in actions_in(json_answer.json()):
                 await self.call(path, action, page, script)
         return [link for href in drawn.links if (link := local(href, urlsplit(path).path))]
+
+    async def send_get_forms(
+        self, path: str, drawn: Page, page: httpx.AsyncClient, script: httpx.AsyncClient
+    ) -> None:
+        """Sends each search form empty, as a browser does: its page knows all names, and as JSON too."""
+        for form in drawn.forms:
+            query = dict.fromkeys(form.names, "")
+            kind = f"form {kind_of(form.action)} {sorted(query)}"
+            if form.method != "GET" or kind in self.called:
+                continue
+            self.called[kind] += 1
+            answers = [await page.get(form.action, params=query), await script.get(form.action, params=query)]
+            if [answer.status_code for answer in answers] != [200, 200] or NOTICE.search(answers[0].text):
+                texts = [text_of_response(answer) for answer in answers]
+                self.problems.append(
+                    f"{path}: the form to {form.action} with {sorted(query)} answers {texts}"
+                )
 
     async def call(
         self, path: str, action: dict[str, Any], page: httpx.AsyncClient, script: httpx.AsyncClient

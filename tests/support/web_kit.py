@@ -25,6 +25,7 @@ from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
+from app.web.params import remember_parameters
 from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
@@ -236,6 +237,7 @@ class Kit:
             request_max_body_size=4000,
             logging_config=None,
         )
+        remember_parameters(app)
         assets = Assets()
         app.state.settings = self.settings
         app.state.assets = assets
