@@ -35,7 +35,7 @@ from app.notes.controllers import NoteController
 from app.notifications.controllers import NotificationController
 from app.operations.controllers import BreakerController, JobController
 from app.permissions import Permission
-from app.runtime import Runtime, open_runtime
+from app.runtime import Runtime, open_runtime, tune_garbage_collection
 from app.segments.controllers import SegmentController
 from app.sessions.controllers import SessionController, SignInController
 from app.sessions.demo import PEOPLE
@@ -61,6 +61,8 @@ from db.queries.inbound_deliveries import find_webhook_by_token
 from db.queries.notifications import count_waiting
 
 log = structlog.get_logger(__name__)
+# Objects. A page leaves some in cycles; looking for them at the usual rate takes 0.4 ms of each page.
+BETWEEN_COLLECTIONS = 10_000
 
 ROUTES: list[ControllerRouterHandler] = [
     overview,
@@ -181,6 +183,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
             await refuse_strong_role(connection)
     except (DBAPIError, OSError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
+    tune_garbage_collection(BETWEEN_COLLECTIONS)
     yield
     await app.state.counter.aclose()
     await runtime.close()

@@ -9,7 +9,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import resource
 import signal
@@ -27,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.engine.recovery.restore_guard import RestoreGuard
 from app.engine.recovery.retention import delete_expired_data, delete_old_events
 from app.ports import TurnName
-from app.runtime import Runtime, open_runtime
+from app.runtime import Runtime, open_runtime, tune_garbage_collection
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
 from db.connection import refuse_strong_role
@@ -45,6 +44,9 @@ GRACE_SECONDS = 10.0
 QUIET_SECONDS = 30.0
 FINISH_SECONDS = 0.2  # for SAQ to note the end of the last turns
 LOOKUP_THREADS = 64  # DNS lookups at a time: one that hangs holds its thread
+# Objects. A batch creates tens of thousands of them without reference cycles: looking for cycles at the usual
+# rate takes a third of the worker's time.
+BETWEEN_COLLECTIONS = 100_000
 
 
 class WorkerProcess:
@@ -186,15 +188,6 @@ def memory() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def tune_garbage_collection() -> None:
-    """Collects less often. A batch creates tens of thousands of short-lived objects without reference cycles:
-    looking for cycles at the usual rate takes a third of the worker's time. Objects that exist by now are
-    never looked at again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
-
-
 async def run(settings: Settings) -> None:
     """What `switchyard worker` does."""
     configure(settings.log_format, settings.log_level)
@@ -206,7 +199,7 @@ async def run(settings: Settings) -> None:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, "lookup"))
-    tune_garbage_collection()
+    tune_garbage_collection(BETWEEN_COLLECTIONS)
     worker = WorkerProcess(runtime)
     on_signals(worker.stop.set)
     try:

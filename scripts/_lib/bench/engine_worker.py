@@ -15,10 +15,10 @@ import sys
 import time
 from uuid import UUID
 
-from app.runtime import Runtime, open_runtime
+from app.runtime import Runtime, open_runtime, tune_garbage_collection
 from app.settings import Settings
 from jobs.turns import KeepGoing, RunBatch, advance_batch, match_batch
-from jobs.worker import WorkerProcess, tune_garbage_collection
+from jobs.worker import BETWEEN_COLLECTIONS, WorkerProcess
 
 BATCHES_BY_TASK: dict[str, RunBatch] = {"advance": advance_batch, "match": match_batch}
 
@@ -52,7 +52,7 @@ def start_worker(runtime: Runtime, measured: str) -> tuple[WorkerProcess, list[a
 async def main(measured: str) -> None:
     """Serve until `exit` or the end of the input."""
     runtime = open_runtime(Settings.from_env())
-    tune_garbage_collection()
+    tune_garbage_collection(BETWEEN_COLLECTIONS)
     print("ready", flush=True)
     worker, tasks = None, list[asyncio.Future[None]]()
     cpu_at_start = 0.0
