@@ -4,6 +4,7 @@ compares the two.
 
 No condition is ever null: each one handles the empty field, so that AND, OR and NOT need no special case."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -38,6 +40,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from app.filters import ranges
+from app.filters.analysis import asks_time
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
@@ -49,6 +52,7 @@ Clause = ColumnElement[bool]
 ValueT = TypeVar("ValueT")
 # Code-point order, as Python compares text, independent of the database's locale.
 BYTES = "C"
+MOST_COMPILED = 500
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
 enrollments = table(
@@ -105,9 +109,28 @@ def where(
 ) -> Clause:
     """The SQL condition of the filter on `contacts` (the table, or an alias of it). Days are days in `zone`,
     the account's time zone. Raises FilterError like `compile_filter`. The caller restricts the query to the
-    account."""
+    account.
+
+    A condition that doesn't depend on the time is kept for the next use with the same `fields`, the object:
+    as long as the account's catalog is the same, its pages compile a filter once."""
+    if expression is None:
+        return true()
     scope = _Scope(contacts, zone, now)
-    return true() if expression is None else _clause(expression, fields, scope)
+    if asks_time(expression, fields):
+        return _clause(expression, fields, scope)
+    key = (msgspec.json.encode(expression), id(fields), contacts, zone)
+    compiled = _compiled.get(key)
+    if compiled is None or compiled[0] is not fields:
+        compiled = _compiled[key] = fields, _clause(expression, fields, scope)
+        if len(_compiled) > MOST_COMPILED:
+            _compiled.popitem(last=False)
+    else:
+        _compiled.move_to_end(key)
+    return compiled[1]
+
+
+# By filter, catalog, table and time zone; an entry keeps its catalog, so that no other one gets its id.
+_compiled: OrderedDict[tuple[bytes, int, FromClause, ZoneInfo], tuple[Fields, Clause]] = OrderedDict()
 
 
 def _clause(expression: Filter, fields: Fields, scope: _Scope, inside: Inside = ()) -> Clause:

@@ -1,24 +1,18 @@
 """Hostile bodies against a real `litestar web`: it answers others meanwhile, and its memory stays bounded."""
 
 import asyncio
-import os
 import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from app.settings import Settings
-from scripts._lib.dev.processes import free_port
 from tests.support.web_kit import HTML, JSON
+from tests.support.web_process import WebProcess, lives, serving
 from tests.support.world import PASSWORD, World
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = 10.0  # seconds in which a probe is answered; a healthy process takes milliseconds
 MEMORY = 200_000_000  # bytes on top of what the idle process holds
 FORM = "application/x-www-form-urlencoded"
 CONNECTIONS = 40
@@ -28,52 +22,6 @@ ROWS = b"".join(b"filter.rows.%d.field=city&" % number for number in range(40_00
 KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(90_000)) + b"}"  # 1 MB
 MANY_KEYS = b"{" + b",".join(b'"%x":1' % number for number in range(1_700_000)) + b"}"  # 18 MB
 DEEP = b'{"name":' + b"[" * 900_000
-
-
-class WebProcess:
-    """One web process, its address and its log."""
-
-    def __init__(self, url: str, log: Path, process: asyncio.subprocess.Process) -> None:
-        self.url, self.log, self.process = url, log, process
-        self.memory = psutil.Process(process.pid)
-
-    @property
-    def bytes_held(self) -> int:
-        return int(self.memory.memory_info().rss)
-
-
-@asynccontextmanager
-async def serving(settings: Settings, folder: Path) -> AsyncIterator[WebProcess]:
-    port, log = free_port(), folder / "web.log"
-    env = dict(os.environ) | {
-        "LITESTAR_APP": "app.main:create_app",
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "DATA_DIR": str(folder),
-        "BASE_URL": f"http://127.0.0.1:{port}",
-        "MAX_CONNECTIONS_PER_CLIENT": str(CONNECTIONS),
-    }
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "litestar", "web", "--port", str(port),
-            cwd=ROOT, env=env, stdout=output, stderr=output,
-        )  # fmt: skip
-    server = WebProcess(f"http://127.0.0.1:{port}", log, process)
-    try:
-        async with httpx.AsyncClient(base_url=server.url) as client, asyncio.timeout(60):
-            while not await lives(client):  # noqa: ASYNC110 -- the event is in another process
-                await asyncio.sleep(0.1)
-        yield server
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def lives(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/health/live", timeout=PATIENCE)).status_code == 200
-    except httpx.ConnectError:
-        return False
 
 
 async def probe(server: WebProcess, done: asyncio.Event) -> tuple[int, int]:
@@ -97,7 +45,10 @@ async def test_hostile_bodies_delay_no_other_request(
     settings: Settings, world: World, tmp_path: Path, announced: bool
 ) -> None:
     who = await world.person()
-    async with serving(settings, tmp_path) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with (
+        serving(settings, tmp_path, MAX_CONNECTIONS_PER_CLIENT=str(CONNECTIONS)) as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
         signed = await client.post("/sessions", headers=JSON, json={"email": who.email, "password": PASSWORD})
         token = {"authorization": f"Bearer {signed.json()['token']}"}
         response = await client.post("/workflows", headers=JSON | token, json={"name": "Welcome"})
@@ -136,7 +87,7 @@ async def test_hostile_bodies_delay_no_other_request(
 async def test_the_process_guards_its_connections_and_logs_aborts_calmly(
     settings: Settings, world: World, tmp_path: Path
 ) -> None:
-    async with serving(settings, tmp_path) as server:
+    async with serving(settings, tmp_path, MAX_CONNECTIONS_PER_CLIENT=str(CONNECTIONS)) as server:
         port = int(server.url.rpartition(":")[2])
         head = b"POST /sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         _, aborting = await asyncio.open_connection("127.0.0.1", port)

@@ -4,6 +4,7 @@ Each change is made through a route of the app; `there` is another web process, 
 with caches of its own. Both have read everything before."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from tests.support.crm_kit import create_contact, create_field, run_job
 from tests.support.imports_kit import import_all
 from tests.support.mail_links import invitation_in
 from tests.support.web_kit import JSON
+from tests.support.web_process import serving
 from tests.support.world import PASSWORD, AccountMember, World
 
 
@@ -249,6 +251,32 @@ async def test_a_revoked_token_and_a_removed_member_are_out_at_once_in_every_pro
         assert (await session.get("/tags")).status_code == 200
         done(await boss.post(f"/members/{member.user_id}/deletion"))
         assert (await session.get("/tags")).status_code == 401
+
+
+async def test_two_processes_read_each_others_changes(
+    settings: Settings, world: World, tmp_path: Path
+) -> None:
+    owner = await world.person()
+    same = {"BASE_URL": "http://127.0.0.1:8000"}  # tokens of one are valid at the other
+    async with (
+        serving(settings, tmp_path, **same) as first,
+        serving(settings, tmp_path, **same) as second,
+        httpx.AsyncClient(base_url=first.url, headers=JSON) as here,
+        httpx.AsyncClient(base_url=second.url, headers=JSON) as other,
+    ):
+        form = {"email": owner.email, "password": PASSWORD}
+        token = done(await here.post("/sessions", json=form)).json()["token"]
+        here.headers["authorization"] = other.headers["authorization"] = f"Bearer {token}"
+        for client in (here, other):
+            assert (await client.get("/contacts")).status_code == 200
+        for turn, (writer, reader) in enumerate([(here, other), (other, here)] * 3):
+            field = await create_field(writer, label=f"Field {turn}", type="text")
+            condition = f"/contacts?f=custom.{field['id']}:is:x"
+            assert (await reader.get(condition)).status_code == 200
+            done(await writer.post(f"/fields/{field['id']}/deletion"))
+            assert (await reader.get(condition)).status_code == 422
+        done(await here.post("/sessions/current/deletion"))
+        assert (await other.get("/contacts")).status_code == 401
 
 
 def _at(app: Litestar, client: httpx.AsyncClient) -> httpx.AsyncClient:
