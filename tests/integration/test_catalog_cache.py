@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import catalog_cache
 from app.catalog_cache import CatalogCache
+from app.web.metrics import CatalogReadCollector
 from db.ids import uuid7
 from db.queries.catalogs import Catalog, Family
 
@@ -203,3 +204,15 @@ async def test_the_entries_of_a_process_have_a_size(monkeypatch: pytest.MonkeyPa
     await cache.get(accounts[2], catalog(sources[2]), (1,), NO_SESSION)
     await cache.get(accounts[1], catalog(sources[1]), (1,), NO_SESSION)
     assert sources[1].reads == 2, "three do not"
+
+
+async def test_the_metric_says_where_a_catalog_was_found(redis: Redis) -> None:
+    account, source, cache, metric = uuid7(), Source(), CatalogCache(redis), CatalogReadCollector()
+    metric.reads = cache.reads
+    for _ in range(3):
+        await cache.get(account, catalog(source), (1,), NO_SESSION)
+    cache.note_uncached("rows")
+    [family] = metric.collect()
+    assert {(*sample.labels.values(), sample.value) for sample in family.samples} == {
+        ("rows", "database", 1), ("rows", "process", 2), ("rows", "uncached", 1),
+    }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+import pytest
+
 from db.ids import uuid7
 from tests.support.web_kit import PARTIAL
 from tests.support.world import AccountMember, World
@@ -69,3 +71,18 @@ async def test_members_see_only_their_own_notifications(world: World) -> None:
             await client.post("/notifications/reading")
     async with world.script(owner) as client:
         assert len((await client.get("/notifications")).json()["unread"]) == 1
+
+
+async def test_the_count_in_the_navigation_is_kept_until_its_member_acts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.app.state.recent_counts, "seconds", 60.0)
+    owner = await world.person()
+    first = await add_notification(world, owner, "First")
+    async with world.browser(owner) as client:
+        assert '<span class="count">1</span>' in (await client.get("/tags")).text
+        await add_notification(world, owner, "Second")
+        assert '<span class="count">1</span>' in (await client.get("/tags")).text
+        await add_notification(world, owner, "Third")
+        await client.post(f"/notifications/{first}/reading")
+        assert '<span class="count">2</span>' in (await client.get("/tags")).text
