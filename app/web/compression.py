@@ -22,6 +22,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPSc
 
 from app.redaction import SECRET_PARAMETERS
 from app.web import content_negotiation
+from app.web.csrf_cors import bearer
 
 Coding = Literal["br", "gzip"]
 CODINGS: tuple[Coding, ...] = ("br", "gzip")  # the better one first
@@ -77,7 +78,8 @@ def may_compress(scope: HTTPScope) -> bool:
         return False
     if SECRET_PARAMETERS & scope.get("path_params", {}).keys():
         return False
-    return content_negotiation.header(scope, b"sec-fetch-site") not in OTHER_SITES
+    # No browser adds a bearer token by itself, so another site can't cause a request that has one.
+    return bearer(scope) or content_negotiation.header(scope, b"sec-fetch-site") not in OTHER_SITES
 
 
 class CompressingSend:

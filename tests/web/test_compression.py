@@ -102,6 +102,12 @@ async def test_requests_that_another_site_caused_are_not_compressed(
     assert (coding_of(answer) == "br") is compressed
 
 
+async def test_a_script_of_an_allowed_origin_gets_compressed_answers(world: World) -> None:
+    async with world.script(await world.person()) as script:
+        answer = await script.get("/contacts", headers=BOTH | {"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, coding_of(answer)) == (200, "br")
+
+
 async def test_pages_that_show_a_secret_are_not_compressed(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as browser:
