@@ -7,6 +7,7 @@ recognizes secrets in four ways: by their form (access tokens, JWTs), by the nam
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from app.json_types import Json
@@ -16,6 +17,7 @@ HIDDEN = "[hidden]"
 # with a text parameter uses one of these names.
 SECRET_PARAMETERS = frozenset({"token", "secret", "signature"})
 SHORTEST = 6  # characters; shorter values could be ordinary words
+SHORT = 80  # characters of a text whose redaction is remembered
 
 # Access tokens, webhook URLs and their secrets; JWTs; session secrets; 256 random bits as base64url, which
 # has mixed case, unlike names in the code. All patterns take linear time.
@@ -62,6 +64,7 @@ def hide_paths(templates: Iterable[str]) -> None:
     """Registers the routes that have a secret in the path; their paths are redacted whatever the method, the
     status and the rest of the path. `templates` are the paths of all routes, such as `/hooks/{token}`."""
     _secrets.templates |= {_prefix(template) for template in templates} - {""}
+    _redact_short.cache_clear()
     if _secrets.templates:
         before = "|".join(sorted(_secrets.templates))
         _secrets.paths = re.compile(
@@ -85,6 +88,7 @@ def hide_values(*values: str) -> None:
         if len(value) >= SHORTEST:
             spelled = {*_secrets.values, value, quote(value, safe=""), quote_plus(value)}
             _secrets.values = sorted(spelled, key=len, reverse=True)
+    _redact_short.cache_clear()
 
 
 def passwords_in(url: str) -> tuple[str, str]:
@@ -98,6 +102,16 @@ def passwords_in(url: str) -> tuple[str, str]:
 
 def redact(text: str, *values: str) -> str:
     """The text with its secrets replaced by `HIDDEN`. `values` are additional values to hide."""
+    return _redact(text, *values) if values or len(text) > SHORT else _redact_short(text)
+
+
+@lru_cache(maxsize=1024)
+def _redact_short(text: str) -> str:
+    """Methods, levels, paths and ids are in every line of the log."""
+    return _redact(text)
+
+
+def _redact(text: str, *values: str) -> str:
     for value in (*_secrets.values, *(extra for extra in values if len(extra) >= SHORTEST)):
         text = text.replace(value, HIDDEN)
     if _secrets.paths is not None:
