@@ -84,14 +84,15 @@ def begin_transaction(
 def note_write(connection: Connection, _cursor: DBAPICursor, statement: str, *_: object) -> None:
     """Notes that the transaction wrote or locked something: from then on it reads its account's catalogs from
     the database (`db/queries/catalogs.py`)."""
-    if not _is_plain_read(statement):
+    if not is_plain_read(statement):
         bound = connection.info.get("bound")
         if bound is not None:
             bound.wrote_or_locked = True
 
 
 @lru_cache(maxsize=4096)
-def _is_plain_read(statement: str) -> bool:
+def is_plain_read(statement: str) -> bool:
+    """Whether a statement neither writes nor locks anything."""
     return _READ.match(statement) is not None and _WRITE_OR_LOCK.search(statement) is None
 
 
@@ -128,4 +129,4 @@ async def ping(engine: AsyncEngine) -> None:
         await connection.execute(_PING)
 
 
-__all__ = ["driver_url", "open_engine", "ping", "refuse_strong_role"]
+__all__ = ["driver_url", "is_plain_read", "open_engine", "ping", "refuse_strong_role"]

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from app.audit.schemas import PAGES, AuditEntry, FieldChange
 from app.json_types import JsonObject
 from db.models import AuditLog
+from db.queries.contact_history import EntryOfContact
 
 
-def entry_of(entry: AuditLog) -> AuditEntry:
+def entry_of(entry: AuditLog | EntryOfContact) -> AuditEntry:
     """An entry of the log as the page shows it."""
     return AuditEntry(
         entry.id,

@@ -21,15 +21,21 @@ from app.contacts.listing import (
     clean_search,
     read_columns,
     read_filter,
+    read_parts,
 )
 from app.contacts.pages import (
     LARGEST_PAGE,
     contact_page,
+    editable_field,
     editable_fields,
     edited_segment,
     list_page,
     read_page,
+    saved_contact,
+    selected_contact,
+    selected_contacts,
     value_page,
+    value_page_of,
 )
 from app.contacts.schemas import (
     MOST_IDS,
@@ -41,6 +47,10 @@ from app.contacts.schemas import (
     ContactFormPage,
     ContactList,
     ContactPage,
+    ContactSaved,
+    ContactView,
+    SelectedContact,
+    SelectedContacts,
     TagNameForm,
     ValueForm,
     ValuePage,
@@ -94,37 +104,43 @@ class ContactController(Controller):
         value: FromQuery[list[str] | None] = None,
         unit: FromQuery[str] = "",
         segment: FromQuery[UUID | None] = None,
-    ) -> Shaped[ContactList]:
+        fields: FromQuery[list[str] | None] = None,
+    ) -> Shaped[ContactList | SelectedContacts]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
         `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
-        With `segment` (an id) the list offers to save its filter as that of the segment."""
-        fields, tags = await work.fields.catalog(), await work.tags.names()
+        With `segment` (an id) the list offers to save its filter as that of the segment. With `fields`
+        (names of a contact's fields, or “actions”) JSON has only these."""
+        catalog, tags = await work.fields.catalog(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
-        added = [item for item in added_condition(field, op, value or [], unit, fields) if item not in items]
+        added = [item for item in added_condition(field, op, value or [], unit, catalog) if item not in items]
         if limit is not None and not 1 <= limit <= LARGEST_PAGE:
             raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
+        parts = read_parts(fields) if fields and not request.wants_html else []
         problem = ""
         try:
-            group = read_filter([*items, *added], match, fields, tags)
+            group = read_filter([*items, *added], match, catalog, tags)
         except Invalid as error:
             if not (added and request.wants_html):
                 raise
             # Keep the small form open with its error, above the unchanged list.
             problem, add, added = " ".join(error.errors.values()), field, []
-            group = read_filter(items, match, fields, tags)
+            group = read_filter(items, match, catalog, tags)
         query = Query(
             q=clean_search(q),
             f=[*items, *added],
             match=group.match,
             sort=sort,
-            columns=read_columns(columns or [], fields),
+            columns=read_columns(columns or [], catalog),
             deleted=deleted,
             limit=limit or 0,
+            fields=",".join(parts),
             segment=str(segment or ""),
         )
-        rows = await read_page(work, query, group, fields, after, before)
-        page = list_page(work, query, group, fields, tags, rows, add)
+        rows = await read_page(work, query, group, catalog, after, before)
+        if parts:
+            return Shaped(selected_contacts(work, query, rows, parts))
+        page = list_page(work, query, group, catalog, tags, rows, add)
         page.problem = problem
         if segment is not None:
             page.segment, save = await edited_segment(work, segment)
@@ -138,12 +154,11 @@ class ContactController(Controller):
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
         return ContactFormPage(None, fields, list(time_zones()), actions(create))
 
-    @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
-    async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
+    @post(form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
+    async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactSaved]:
         """Creates a contact. Email address and external ID are unique in the account."""
-        contact_id = await create_contact(work, data.sent())
-        page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
+        contact = await create_contact(work, data.sent())
+        return saved(work, contact, f"{contact.name} was added.", created=True)
 
     @post("/bulk/tags", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def tag_many(
@@ -183,21 +198,26 @@ class ContactController(Controller):
         return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being restored.")
 
     @get("/{contact_id:uuid}", page="contacts/show.html", guards=[may(Permission.VIEW)])
-    async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
+    async def show(
+        self,
+        request: Request,
+        contact_id: FromPath[UUID],
+        work: NamedDependency[Work],
+        fields: FromQuery[list[str] | None] = None,
+    ) -> ContactPage | SelectedContact:
         """One contact: its fields, tags, workflows and history. A deleted contact is shown with a button that
-        restores it."""
-        return await contact_page(work, contact_id)
+        restores it. With `fields` (names of a contact's fields, or “actions”) JSON has only these."""
+        parts = read_parts(fields) if fields and not request.wants_html else []
+        return await (selected_contact(work, contact_id, parts) if parts else contact_page(work, contact_id))
 
     @partial_update(
         "/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT
     )
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
-    ) -> Saved[ContactPage]:
+    ) -> Saved[ContactSaved]:
         """Changes the fields that are sent. An outdated `rev` gives 409 with the current values."""
-        await update_contact(work, contact_id, data.sent(), data.rev)
-        page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note="Saved.")
+        return saved(work, await update_contact(work, contact_id, data.sent(), data.rev), "Saved.")
 
     @get("/{contact_id:uuid}/edit", page="contacts/edit.html", guards=[may(EDIT)])
     async def edit(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactFormPage:
@@ -235,50 +255,53 @@ class ContactController(Controller):
         work: NamedDependency[Work],
     ) -> Saved[ValuePage]:
         """Changes one field, like the same value in `POST /contacts/{contact_id}`."""
-        await value_page(work, contact_id, key)
+        edited = await editable_field(work, contact_id, key)
         values = {} if data.value is UNSET else {key: data.value}
         try:
-            await update_contact(work, contact_id, values, data.rev)
+            contact = await update_contact(work, contact_id, values, data.rev)
         except Invalid as error:
             raise Invalid({"value": " ".join(error.errors.values())}) from None
-        page = await value_page(work, contact_id, key)
-        see = f"/contacts/{contact_id}"
-        return Saved(page, see=see, created=False, note=f"{page.field.label} saved.", push=False)
+        page, see = value_page_of(work, contact, edited), f"/contacts/{contact_id}"
+        return Saved(page, see=see, created=False, note=f"{edited.label} saved.", push=False)
 
     @deletion("/{contact_id:uuid}", guards=[may(EDIT)])
     async def delete_contact(
         self, contact_id: FromPath[UUID], work: NamedDependency[Work]
-    ) -> Saved[ContactPage]:
+    ) -> Saved[ContactSaved]:
         """Deletes a contact; its page then offers to restore it."""
-        name = await delete_contact(work, contact_id)
-        page = await contact_page(work, contact_id)
-        see, undo = f"/contacts/{contact_id}", f"/contacts/{contact_id}/restoration"
-        return Saved(page, see=see, created=False, note=f"{name} was deleted.", undo=undo)
+        contact = await delete_contact(work, contact_id)
+        undo = f"/contacts/{contact_id}/restoration"
+        return saved(work, contact, f"{contact.name} was deleted.", undo=undo)
 
     @post("/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)])
-    async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactPage]:
+    async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactSaved]:
         """Restores a deleted contact. 409 when another contact has its email address or external ID."""
-        name = await restore_contact(work, contact_id)
-        page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"{name} was restored.")
+        contact = await restore_contact(work, contact_id)
+        return saved(work, contact, f"{contact.name} was restored.")
 
     @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)])
     async def add_tag(
         self, contact_id: FromPath[UUID], data: JSONBody[TagNameForm], work: NamedDependency[Work]
-    ) -> Saved[ContactPage]:
+    ) -> Saved[ContactSaved]:
         """Adds a tag by name, and creates the tag if it doesn't exist yet."""
-        name = await add_tag(work, contact_id, data.name)
-        page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} was added.")
+        contact, name = await add_tag(work, contact_id, data.name)
+        return saved(work, contact, f"Tag {name} was added.")
 
     @deletion("/{contact_id:uuid}/tags/{tag_id:uuid}", guards=[may(EDIT)])
     async def remove_tag(
         self, contact_id: FromPath[UUID], tag_id: FromPath[UUID], work: NamedDependency[Work]
-    ) -> Saved[ContactPage]:
+    ) -> Saved[ContactSaved]:
         """Removes a tag from a contact."""
-        name = await remove_tag(work, contact_id, tag_id)
-        page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} was removed.")
+        contact, name = await remove_tag(work, contact_id, tag_id)
+        return saved(work, contact, f"Tag {name} was removed.")
+
+
+def saved(
+    work: Work, contact: ContactView, note: str, *, created: bool = False, undo: str = ""
+) -> Saved[ContactSaved]:
+    """The answer to a change of a contact. A browser goes to the contact's page."""
+    page = saved_contact(work, contact)
+    return Saved(page, see=page.href, created=created, note=note, undo=undo)
 
 
 class UndoController(Controller):

@@ -5,17 +5,27 @@ what the page shows: condition chips, column headers, the form that adds a condi
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.schemas import Chip, ListColumn, NewCondition, SelectOption
+from app.contacts.schemas import Chip, ContactView, ListColumn, NewCondition, SelectOption
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded_fields
+from app.filters.fields import (
+    OPERATORS,
+    UNITS,
+    Fields,
+    FieldSpec,
+    FieldType,
+    ids_by_name,
+    nearest,
+    recorded_fields,
+)
 from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
@@ -26,6 +36,8 @@ PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
+# What `fields` may name: the parts of a contact, and what the caller may do from here.
+PARTS = (*ContactView.__struct_fields__, "actions")
 FIX_SEGMENT = "Open the segment and edit its filter."
 # The header of a sortable column, by the column's key.
 SORT_OF = {key: key for key in SORTS}
@@ -44,6 +56,7 @@ class Query(msgspec.Struct):
     columns: list[str] = []
     deleted: bool = False
     limit: int = 0
+    fields: str = ""
     segment: str = ""
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -55,6 +68,7 @@ class Query(msgspec.Struct):
             ("columns", ",".join(self.columns), ""),
             ("deleted", "true" if self.deleted else "", ""),
             ("limit", str(self.limit or ""), ""),
+            ("fields", self.fields, ""),
             ("segment", self.segment, ""),
         )
         parts = [(name, value) for name, value, default in defaults if value != default]
@@ -63,9 +77,14 @@ class Query(msgspec.Struct):
     def href(self, **changes: QueryValue) -> str:
         """The URL with some parts changed; `after` and `before` are added if passed."""
         own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
-        page = [(name, value) for name, value in changes.items() if name not in own and value]
-        pairs = msgspec.structs.replace(self, **own).pairs() + page
-        return f"{PATH}?{urlencode(pairs)}" if pairs else PATH
+        page = [(name, str(value)) for name, value in changes.items() if name not in own and value]
+        pairs = (msgspec.structs.replace(self, **own) if own else self).pairs() + page
+        return f"{PATH}?{'&'.join(_encoded(name, value) for name, value in pairs)}" if pairs else PATH
+
+
+@lru_cache(maxsize=2048)  # a page has many links, and most have the same parts
+def _encoded(name: str, value: str) -> str:
+    return urlencode([(name, value)])
 
 
 def read_filter(items: Sequence[str], match: str, fields: Fields, tags: Mapping[str, str]) -> Group:
@@ -120,6 +139,18 @@ def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     since a field may have been deleted after the URL was bookmarked."""
     names = [name.strip() for item in columns for name in item.split(",")]
     return list(dict.fromkeys(name for name in names if name in fields and fields[name].has_value))
+
+
+def read_parts(names: Iterable[str]) -> list[str]:
+    """The parts of a contact that a script asks for, from repeated or comma-separated names. Raises `Invalid`
+    for an unknown one, with the nearest name."""
+    parts = list(dict.fromkeys(name.strip() for item in names for name in item.split(",") if name.strip()))
+    for name in parts:
+        if name not in PARTS:
+            close = nearest(name, PARTS)
+            hint = f" Did you mean “{close}”?" if close else f" Choose from {', '.join(PARTS)}."
+            raise Invalid({"fields": f"A contact has no “{name[:60]}”.{hint}"})
+    return parts
 
 
 def cursor_kind(sort: str) -> type[SortValue]:

@@ -1,11 +1,12 @@
 """Builds the pages of contacts: the list (`read_page`, then `list_page`), the contact page, one field."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import UNSET
 
 from app.accounts.domain import time_zones
 from app.audit.pages import entry_of
@@ -27,16 +28,19 @@ from app.contacts.schemas import (
     ContactEnrollment,
     ContactList,
     ContactPage,
+    ContactSaved,
     ContactView,
     FieldView,
     SegmentRef,
+    SelectedContact,
+    SelectedContacts,
     SelectOption,
     TagNameForm,
     ValueForm,
     ValuePage,
     field_view,
 )
-from app.contacts.use_cases import contact_of, view_of
+from app.contacts.use_cases import Catalogs, contact_of, member_name, view_of
 from app.errors import NotFound
 from app.filters.ast import Group
 from app.filters.fields import Fields, FieldType
@@ -45,20 +49,26 @@ from app.notes.schemas import NoteForm, NoteView
 from app.notes.use_cases import view_of as note_view
 from app.permissions import Permission
 from app.segments.schemas import SegmentChangeForm
+from app.tasks.pages import shown as shown_task
 from app.tasks.pages import task_actions
-from app.tasks.pages import view_of as task_of
 from app.tasks.schemas import TaskForm
 from app.web.actions import Action, action, actions
 from app.web.paging import read_cursor, write_cursor
 from app.work import Work
+from db.queries.contact_conditions import Clause
+from db.queries.contact_history import (
+    EnrollmentOfContact,
+    list_enrollments_of_contact,
+    list_entries_of_contact,
+    list_notes_of_contact,
+    list_tasks_of_contact,
+)
 from db.queries.contact_pages import (
     MOST_COUNTED_IN_LIST,
-    EnrollmentOfContact,
+    count_all_contacts,
     count_contacts,
     fetch_contact_page,
-    list_enrollments_of_contact,
 )
-from db.queries.tasks import list_tasks_of_contact
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE, LARGEST_PAGE = 50, 200
@@ -78,8 +88,7 @@ async def read_page(
 ) -> ContactRows:
     """The contacts that the query string selects. Raises `Invalid` for an unknown sort column or cursor."""
     key, descending = read_sort(query.sort)
-    zone = ZoneInfo((await work.accounts.own()).time_zone)
-    clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
+    clause = await _condition(work, query, group, fields)
     name, cursor = ("before", before) if before else ("after", after)
     rows, more = await fetch_contact_page(
         work.session,
@@ -89,15 +98,31 @@ async def read_page(
         cursor=read_cursor(cursor, cursor_kind(key), name) if cursor else None,
         backwards=bool(before),
         limit=query.limit or PAGE_SIZE,
+        deleted=query.deleted,
     )
+    if not cursor and not more:
+        total = len(rows)
+    elif clause is None:
+        total = await count_all_contacts(work.session, deleted=query.deleted)
+    else:
+        total = await count_contacts(work.session, clause)
     has_next = bool(rows) and (more or bool(before))
     has_previous = bool(rows) and (more if before else bool(after))
+    catalogs = await Catalogs.of(work)
     return ContactRows(
-        [view_of(row) for row in rows],
-        await count_contacts(work.session, clause),
+        [view_of(row, catalogs) for row in rows],
+        total,
         query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if has_next else "",
         query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if has_previous else "",
     )
+
+
+async def _condition(work: Work, query: Query, group: Group, fields: Fields) -> Clause | None:
+    """The condition of the list; None for all contacts."""
+    if not group.items and not query.q:
+        return None
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    return condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
 
 
 def list_page(
@@ -110,6 +135,7 @@ def list_page(
     add: str,
 ) -> ContactList:
     shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
+    href = query.href(add="x")[:-1]
     return ContactList(
         items=rows.items,
         total=min(rows.total, MOST_COUNTED_IN_LIST),
@@ -126,7 +152,7 @@ def list_page(
         shown=list(shown),
         choices=[SelectOption(spec.key, spec.label) for spec in fields.values() if spec.has_value],
         chips=chips_of(query, group, fields, tags),
-        add=[SelectOption(query.href(add=spec.key), spec.label) for spec in fields.values()],
+        add=[SelectOption(href + spec.key, spec.label) for spec in fields.values()],
         adding=new_condition_form(add, fields, tags),
         tags=list(tags.values()),
         views=[
@@ -137,6 +163,22 @@ def list_page(
         state=query.pairs(),
         actions=_list_actions(work, query, bool(rows.items)),
     )
+
+
+def selected_contacts(work: Work, query: Query, rows: ContactRows, parts: Sequence[str]) -> SelectedContacts:
+    """The page with only these parts of each contact."""
+    return SelectedContacts(
+        [_selected(contact, parts) for contact in rows.items],
+        min(rows.total, MOST_COUNTED_IN_LIST),
+        rows.total > MOST_COUNTED_IN_LIST,
+        rows.next,
+        rows.previous,
+        _list_actions(work, query, bool(rows.items)) if "actions" in parts else UNSET,
+    )
+
+
+def _selected(contact: ContactView, parts: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(contact, name) for name in parts if name != "actions"}
 
 
 async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
@@ -194,9 +236,12 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     """The page of one contact. Raises `NotFound`."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
     enrollments = await list_enrollments_of_contact(work.session, contact_id)
-    history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
-    notes = [note_view(work, note) for note in await work.notes.of_contact(contact_id)]
-    tasks = [task_of(work, task) for task in await list_tasks_of_contact(work.session, contact_id)]
+    history = await list_entries_of_contact(work.session, contact_id)
+    notes = [note_view(work, note) for note in await list_notes_of_contact(work.session, contact_id)]
+    tasks = [
+        shown_task(work, task, contact.name, member_name(fields, task.assignee_id))
+        for task in await list_tasks_of_contact(work.session, contact_id)
+    ]
     return ContactPage(
         contact,
         editable_fields(fields, contact_id),
@@ -214,6 +259,22 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
             *task_actions(work, tasks, when=contact.deleted_at is None),
         ],
     )
+
+
+async def selected_contact(work: Work, contact_id: UUID, parts: Sequence[str]) -> SelectedContact:
+    """Only these parts of one contact. Raises `NotFound`."""
+    contact = await contact_of(work, contact_id)
+    allowed = _contact_actions(work, contact) if "actions" in parts else UNSET
+    return SelectedContact(_selected(contact, parts), allowed)
+
+
+def saved_contact(work: Work, contact: ContactView) -> ContactSaved:
+    """The answer to a change of a contact."""
+    return ContactSaved(contact, f"/contacts/{contact.id}", _contact_actions(work, contact))
+
+
+def _contact_actions(work: Work, contact: ContactView) -> list[Action]:
+    return [*_record_actions(work, contact), *_note_actions(work, contact, [])]
 
 
 def _enrollment(row: EnrollmentOfContact) -> ContactEnrollment:
@@ -257,10 +318,22 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
 
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     """One field of one contact. Raises `NotFound`, also for a field that cannot be edited."""
-    contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
-    field = next((view for view in editable_fields(fields, contact_id) if view.key == key), None)
+    return value_page_of(
+        work, await contact_of(work, contact_id), await editable_field(work, contact_id, key)
+    )
+
+
+async def editable_field(work: Work, contact_id: UUID, key: str) -> FieldView:
+    """A field that a member can edit. Raises `NotFound`."""
+    views = editable_fields(await work.fields.catalog(), contact_id)
+    field = next((view for view in views if view.key == key), None)
     if field is None:
         raise NotFound("field")
+    return field
+
+
+def value_page_of(work: Work, contact: ContactView, field: FieldView) -> ValuePage:
+    """The form of one field of this contact."""
     save = action(
         work,
         "save",
@@ -271,4 +344,5 @@ async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
         form=ValueForm,
         when=contact.deleted_at is None,
     )
-    return ValuePage(contact, field, list(time_zones()), actions(save))
+    zones = list(time_zones()) if field.key == "time_zone" else []
+    return ValuePage(contact, field, zones, actions(save))

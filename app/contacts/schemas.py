@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.audit.schemas import AuditEntry
 from app.contacts.domain import FieldInput
+from app.filters.contact_columns import ContactColumns
 from app.filters.fields import FieldSpec, FieldType
 from app.filters.normalize import Value
 from app.notes.schemas import NoteView
@@ -113,36 +114,12 @@ class TagRef(msgspec.Struct):
     name: str
 
 
-class ContactView(msgspec.Struct):
+class ContactView(ContactColumns, frozen=True):
     """`name` is the display name; `fields` are custom values by the field's id."""
 
-    id: UUID
     name: str
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone: str | None
-    phone2: str | None
-    company: str | None
-    address: str | None
-    city: str | None
-    county: str | None
-    state: str | None
-    postal_code: str | None
-    country: str | None
-    website: str | None
-    time_zone: str | None
-    external_id: str | None
-    owner: UUID | None
     owner_name: str
-    email_consent: str
-    sms_consent: str
-    fields: dict[str, Value]
     tags: list[TagRef]
-    rev: int
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
 
     def value(self, key: str) -> Value | datetime:
         """The value of one field by its key; the owner's id as text."""
@@ -233,6 +210,17 @@ class ContactList(msgspec.Struct):
     segment: SegmentRef | None = None
 
 
+class SelectedContacts(msgspec.Struct):
+    """One page of the list, of each contact only what `fields` names."""
+
+    items: list[dict[str, object]]
+    total: int
+    more_than_total: bool
+    next: str
+    previous: str
+    actions: list[Action] | UnsetType = UNSET
+
+
 class FieldView(msgspec.Struct):
     """A field of the form: `name` is its name in the form, `key` its name in filters; `members` are the
     members to choose from, by id."""
@@ -275,6 +263,21 @@ class ContactPage(msgspec.Struct):
     actions: list[Action]
 
 
+class SelectedContact(msgspec.Struct):
+    """Of one contact only what `fields` names."""
+
+    contact: dict[str, object]
+    actions: list[Action] | UnsetType = UNSET
+
+
+class ContactSaved(msgspec.Struct):
+    """A contact after a change; `href` is its page, which has its history too."""
+
+    contact: ContactView
+    href: str
+    actions: list[Action]
+
+
 class ContactFormPage(msgspec.Struct):
     """The form for a new contact, or for an existing one."""
 
@@ -285,7 +288,7 @@ class ContactFormPage(msgspec.Struct):
 
 
 class ValuePage(msgspec.Struct):
-    """The form that edits one field in place."""
+    """The form that edits one field in place; `zones` are the time zones to choose from for that field."""
 
     contact: ContactView
     field: FieldView

@@ -1,7 +1,7 @@
 """Create, change, tag, delete and restore one contact. Each use case locks, validates, writes, audits, emits
-its event and commits."""
+its event, commits, and returns the contact as it is then."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -10,56 +10,64 @@ from sqlalchemy.exc import IntegrityError
 from app.contacts.domain import UNIQUE, FieldInput, UniqueKey, contact_name, nameless, normalize
 from app.contacts.schemas import ContactView, TagRef
 from app.errors import Conflict, Invalid, NotFound
-from app.filters.fields import BUILT_IN
+from app.filters.contact_columns import ContactColumns
+from app.filters.fields import BUILT_IN, TEXT_FIELDS, Fields
 from app.filters.normalize import TEXT_KEYS, Value
 from app.json_types import Json
 from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
-from app.work import Work
+from app.work import SOURCES, Work
+from db.ids import uuid7
 from db.models import Contact
-from db.queries.contact_pages import ContactRow, find_contact
+from db.queries import contact_changes
+from db.queries.contact_changes import RecordedChange
+from db.queries.contact_pages import ContactRow, find_contact, lock_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
 
-TAGS = list[TagRef]
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
 )
+STORED = len(ContactColumns.__struct_fields__)
 
 
-def view_of(row: ContactRow) -> ContactView:
+class Catalogs(msgspec.Struct, frozen=True):
+    """What the values and ids of contacts refer to. A change reads them before it locks the contact: after
+    that they come from the database."""
+
+    fields: Fields
+    tags: Mapping[str, str]
+    region: str
+
+    @classmethod
+    async def of(cls, work: Work) -> "Catalogs":
+        """Those of the account."""
+        account = await work.accounts.own()
+        return cls(await work.fields.catalog(), await work.tags.names(), account.default_region)
+
+
+def view_of(row: ContactRow, catalogs: Catalogs) -> ContactView:
     """A contact as its page and the list show it."""
-    return ContactView(
-        id=row.id,
-        name=name_of(row),
-        first_name=row.first_name,
-        last_name=row.last_name,
-        email=row.email,
-        phone=row.phone,
-        phone2=row.phone2,
-        company=row.company,
-        address=row.address,
-        city=row.city,
-        county=row.county,
-        state=row.state,
-        postal_code=row.postal_code,
-        country=row.country,
-        website=row.website,
-        time_zone=row.time_zone,
-        external_id=row.external_id,
-        owner=row.owner,
-        owner_name=row.owner_name,
-        email_consent=row.email_consent,
-        sms_consent=row.sms_consent,
-        fields=row.fields,
-        tags=msgspec.convert(row.tags, TAGS),
-        rev=row.rev,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        deleted_at=row.deleted_at,
-    )
+    owner = member_name(catalogs.fields, row.owner)
+    own = (name_of(row), owner, _tag_refs(row.tag_ids, catalogs.tags) if row.tag_ids else [])
+    return ContactView(*(*msgspec.structs.astuple(row)[:STORED], *own))
 
 
-def name_of(contact: ContactRow | Contact) -> str:
+def member_name(fields: Fields, user_id: UUID | None) -> str:
+    """The name of a member, "" for none."""
+    return (fields["owner"].names or {}).get(str(user_id), "") if user_id else ""
+
+
+def _tag_refs(tag_ids: Sequence[UUID], tags: Mapping[str, str]) -> list[TagRef]:
+    """The tags, sorted by name."""
+    refs = [TagRef(tag_id, name) for tag_id in tag_ids if (name := tags.get(str(tag_id)))]
+    return sorted(refs, key=_slug) if len(refs) > 1 else refs
+
+
+def _slug(tag: TagRef) -> str:
+    return tag.name.casefold()
+
+
+def name_of(contact: ContactColumns | Contact) -> str:
     """The display name of a contact."""
     return contact_name(
         contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
@@ -72,123 +80,124 @@ async def contact_of(work: Work, contact_id: UUID) -> ContactView:
     row = await find_contact(work.session, contact_id)
     if row is None:
         raise NotFound("contact")
-    return view_of(row)
+    return view_of(row, await Catalogs.of(work))
 
 
-async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> UUID:
+async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> ContactView:
     """Creates a contact from values by field key. Raises `Invalid`."""
-    clean = await _clean(work, values)
+    catalogs = await Catalogs.of(work)
+    clean = _clean(catalogs, values)
     _refuse_nameless(clean)
-    await _refuse_taken(work, clean, None)
     filled = {key: value for key, value in clean.items() if value is not None}
-    contact = Contact(fields={}, created_at=work.now, updated_at=work.now)
-    _fill(contact, filled)
-    try:
-        contact_id = (await work.contacts.add(contact)).id
-    except IntegrityError:
-        await work.session.rollback()
-        raise Invalid({"": TAKEN_MEANWHILE}) from None
+    contact = _filled(_blank(work), filled)
     changes: dict[str, list[Json]] = {key: [None, value] for key, value in filled.items()}
-    work.audit("contact.created", "contact", contact_id, await _with_owner_names(work, changes))
-    work.emit("contact.created", contact_id)
+    changes = _with_owner_names(catalogs, changes)
+    change = _change(work, "contact.created", changes, event="contact.created")
+    try:
+        await contact_changes.insert_contact(work.session, contact, change)
+    except IntegrityError:
+        raise await _taken(work, clean, None) from None
     await work.commit()
-    return contact_id
+    return view_of(contact, catalogs)
 
 
 async def update_contact(
     work: Work, contact_id: UUID, values: Mapping[str, FieldInput], rev: int | None
-) -> None:
+) -> ContactView:
     """Changes only these values, by field key. Raises `Conflict` when `rev` is outdated, `Invalid`,
     `NotFound`."""
+    catalogs = await Catalogs.of(work)
     contact = await _locked(work, contact_id)
     if rev is not None and rev != contact.rev:
-        raise await _outdated(work, contact)
-    clean = await _clean(work, values)
+        raise await _outdated(work, view_of(contact, catalogs))
+    clean = _clean(catalogs, values)
     before = {key: _stored(contact, key) for key in clean}
     changes: dict[str, list[Json]] = {
         key: [before[key], value] for key, value in clean.items() if value != before[key]
     }
     if not changes:
-        return
+        return view_of(contact, catalogs)
     _refuse_nameless({key: _stored(contact, key) for key in TEXT_KEYS} | clean)
     changed = {key: clean[key] for key in changes}
-    await _refuse_taken(work, changed, contact_id)
-    _fill(contact, changed)
+    named = _with_owner_names(catalogs, changes)
+    change = _change(work, "contact.updated", named, event="contact.updated", data={"changes": changes})
     try:
-        await work.contacts.save(contact, work.now)
+        contact = await _save(work, _filled(contact, changed), change)
+    except IntegrityError:
+        raise await _taken(work, changed, contact_id) from None
+    await work.commit()
+    return view_of(contact, catalogs)
+
+
+async def delete_contact(work: Work, contact_id: UUID) -> ContactView:
+    """Soft-deletes a contact. Deleting it twice changes nothing."""
+    catalogs = await Catalogs.of(work)
+    contact = await _locked(work, contact_id, deleted=True)
+    if contact.deleted_at is None:
+        gone: dict[str, list[Json]] = {"name": [name_of(contact), None]}
+        change = _change(work, "contact.deleted", gone, event="contact.deleted")
+        contact = await _save(work, msgspec.structs.replace(contact, deleted_at=work.now), change)
+        await work.commit()
+    return view_of(contact, catalogs)
+
+
+async def restore_contact(work: Work, contact_id: UUID) -> ContactView:
+    """Restores a deleted contact. Raises `Conflict` when another contact has its email address or external
+    ID."""
+    catalogs = await Catalogs.of(work)
+    contact = await _locked(work, contact_id, deleted=True)
+    if contact.deleted_at is None:
+        return view_of(contact, catalogs)
+    for key in UNIQUE:
+        value = _stored(contact, key)
+        other = await _other_contact(work, key, value, contact_id)
+        if other is not None:
+            raise Conflict(
+                f"{name_of(other)} now has the {_key_label(key)} {value}. Change it there, "
+                "then restore this contact.",
+                current={"contact_id": str(other.id), "name": name_of(other)},
+            )
+    change = _change(work, "contact.restored", {"name": [None, name_of(contact)]})
+    try:
+        contact = await _save(work, msgspec.structs.replace(contact, deleted_at=None), change)
     except IntegrityError:
         await work.session.rollback()
-        raise Invalid({"": TAKEN_MEANWHILE}) from None
-    work.audit("contact.updated", "contact", contact_id, await _with_owner_names(work, changes))
-    work.emit("contact.updated", contact_id, {"changes": changes})
+        raise Conflict(TAKEN_MEANWHILE) from None
     await work.commit()
+    return view_of(contact, catalogs)
 
 
-async def delete_contact(work: Work, contact_id: UUID) -> str:
-    """Soft-deletes a contact and returns its name. Deleting it twice changes nothing."""
-    contact = await _locked(work, contact_id, deleted=True)
-    name = name_of(contact)
-    if contact.deleted_at is None:
-        contact.deleted_at, contact.deletion_job_id = work.now, None
-        await work.contacts.save(contact, work.now)
-        work.audit("contact.deleted", "contact", contact_id, {"name": [name, None]})
-        work.emit("contact.deleted", contact_id)
-    await work.commit()
-    return name
-
-
-async def restore_contact(work: Work, contact_id: UUID) -> str:
-    """Restores a deleted contact and returns its name. Raises `Conflict` when another contact has its email
-    address or external ID."""
-    contact = await _locked(work, contact_id, deleted=True)
-    name = name_of(contact)
-    if contact.deleted_at is not None:
-        for key in UNIQUE:
-            value = _stored(contact, key)
-            other = await _other_contact(work, key, value, contact_id)
-            if other is not None:
-                raise Conflict(
-                    f"{name_of(other)} now has the {_key_label(key)} {value}. Change it there, "
-                    "then restore this contact.",
-                    current={"contact_id": str(other.id), "name": name_of(other)},
-                )
-        contact.deleted_at, contact.deletion_job_id = None, None
-        try:
-            await work.contacts.save(contact, work.now)
-        except IntegrityError:
-            await work.session.rollback()
-            raise Conflict(TAKEN_MEANWHILE) from None
-        work.audit("contact.restored", "contact", contact_id, {"name": [None, name]})
-    await work.commit()
-    return name
-
-
-async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
-    """Adds a tag by name, creating it if needed. Returns the tag's name."""
-    await _locked(work, contact_id)
+async def add_tag(work: Work, contact_id: UUID, name: str) -> tuple[ContactView, str]:
+    """Adds a tag by name, creating it if needed. Returns the tag's name too."""
+    catalogs = await Catalogs.of(work)
+    view = view_of(await _locked(work, contact_id), catalogs)
     tag_id, tag = await ensured_tag(work, name)
     if await add_tag_to_contacts(work.session, [contact_id], tag_id):
         work.audit("tag.added", "contact", contact_id, {"tag": [None, tag]})
         work.emit("tag.added", contact_id, {"tag_id": str(tag_id)})
+        tags = sorted([*view.tags, TagRef(tag_id, tag)], key=_slug)
+        view = msgspec.structs.replace(view, tags=tags)
     await work.commit()
-    return tag
+    return view, tag
 
 
-async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
-    """Removes a tag from a contact and returns the tag's name. Raises `NotFound`."""
-    await _locked(work, contact_id)
-    tag = await work.tags.get_one_or_none(id=tag_id)
+async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> tuple[ContactView, str]:
+    """Removes a tag from a contact. Returns the tag's name too. Raises `NotFound`."""
+    catalogs = await Catalogs.of(work)
+    view = view_of(await _locked(work, contact_id), catalogs)
+    tag = catalogs.tags.get(str(tag_id))
     if tag is None:
         raise NotFound("tag")
     if await remove_tag_from_contacts(work.session, [contact_id], tag_id):
-        work.audit("tag.removed", "contact", contact_id, {"tag": [tag.name, None]})
+        work.audit("tag.removed", "contact", contact_id, {"tag": [tag, None]})
         work.emit("tag.removed", contact_id, {"tag_id": str(tag_id)})
+        view = msgspec.structs.replace(view, tags=[ref for ref in view.tags if ref.id != tag_id])
     await work.commit()
-    return str(tag.name)
+    return view, tag
 
 
-async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Contact:
-    contact = await work.contacts.lock(contact_id)
+async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> ContactRow:
+    contact = await lock_contact(work.session, contact_id)
     if contact is None:
         raise NotFound("contact")
     if contact.deleted_at is not None and not deleted:
@@ -196,33 +205,64 @@ async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Con
     return contact
 
 
-def _stored(contact: Contact, key: str) -> Value:
+def _blank(work: Work) -> ContactRow:
+    texts: dict[str, str | None] = dict.fromkeys(TEXT_FIELDS)
+    return ContactRow(
+        id=uuid7(), **texts, owner=None, email_consent="unknown", sms_consent="unknown", fields={}, rev=1,
+        created_at=work.now, updated_at=work.now, deleted_at=None, tag_ids=[],
+    )  # fmt: skip
+
+
+async def _save(work: Work, contact: ContactRow, change: RecordedChange) -> ContactRow:
+    """Writes a locked contact as its next revision. Raises IntegrityError when another contact has its email
+    address or external ID."""
+    contact = msgspec.structs.replace(contact, rev=contact.rev + 1, updated_at=work.now)
+    await contact_changes.update_contact(work.session, contact, change)
+    return contact
+
+
+def _change(
+    work: Work,
+    action: str,
+    changes: Mapping[str, list[Json]],
+    *,
+    event: str = "",
+    data: Mapping[str, Mapping[str, list[Json]]] | None = None,
+) -> RecordedChange:
+    """The audit entry of a change, and its event; the engine matches it after the commit."""
+    if event:
+        work.notify_worker("match")
+    actor = work.actor
+    return RecordedChange(
+        work.now, actor.kind, actor.id, actor.name, work.request_id, action, changes, event,
+        SOURCES[actor.kind], data or {},
+    )  # fmt: skip
+
+
+def _stored(contact: ContactColumns, key: str) -> Value:
     """The stored value of one field by its key; the owner's id as text."""
     if key == "owner":
-        return str(contact.owner_id) if contact.owner_id else None
+        return str(contact.owner) if contact.owner else None
     if key in BUILT_IN:
         value: Value = getattr(contact, key)
         return value
-    custom = contact.fields.get(key.removeprefix("custom."))
-    return None if isinstance(custom, list | dict) else custom
+    return contact.fields.get(key.removeprefix("custom."))
 
 
-def _fill(contact: Contact, values: Mapping[str, Value]) -> None:
-    """Sets normalized values by field key; None clears a field."""
+def _filled(contact: ContactRow, values: Mapping[str, Value]) -> ContactRow:
+    """The contact with normalized values by field key; None clears a field."""
     custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
-    for key, value in values.items():
-        if key == "owner":
-            contact.owner_id = UUID(str(value)) if value else None
-        elif key in BUILT_IN:
-            setattr(contact, key, value)
+    own: dict[str, object] = {key: value for key, value in values.items() if key in BUILT_IN}
+    if own.get("owner"):
+        own["owner"] = UUID(str(own["owner"]))
     if custom:
         merged = contact.fields | custom
-        contact.fields = {field: value for field, value in merged.items() if value is not None}
+        own["fields"] = {field: value for field, value in merged.items() if value is not None}
+    return msgspec.structs.replace(contact, **own)
 
 
-async def _clean(work: Work, values: Mapping[str, FieldInput]) -> dict[str, Value]:
-    account = await work.accounts.own()
-    clean, errors = normalize(values, account.default_region, await work.fields.catalog())
+def _clean(catalogs: Catalogs, values: Mapping[str, FieldInput]) -> dict[str, Value]:
+    clean, errors = normalize(values, catalogs.region, catalogs.fields)
     if errors:
         raise Invalid({_form_name(key): text for key, text in errors.items()})
     return clean
@@ -233,11 +273,11 @@ def _form_name(key: str) -> str:
     return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
 
 
-async def _with_owner_names(work: Work, changes: Mapping[str, list[Json]]) -> dict[str, list[Json]]:
+def _with_owner_names(catalogs: Catalogs, changes: dict[str, list[Json]]) -> dict[str, list[Json]]:
     """Replaces owner ids by names, for the members who read the audit log."""
     if "owner" not in changes:
-        return dict(changes)
-    names = (await work.fields.catalog())["owner"].names or {}
+        return changes
+    names = catalogs.fields["owner"].names or {}
     named: list[Json] = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
     return {**changes, "owner": named}
 
@@ -248,7 +288,9 @@ def _refuse_nameless(values: Mapping[str, Value]) -> None:
         raise Invalid({"": sentence})
 
 
-async def _refuse_taken(work: Work, values: Mapping[str, Value], except_id: UUID | None) -> None:
+async def _taken(work: Work, values: Mapping[str, Value], except_id: UUID | None) -> Invalid:
+    """The refusal of values that the database refused, with the contacts that have them."""
+    await work.session.rollback()
     errors: dict[str, str] = {}
     for key in UNIQUE:
         other = await _other_contact(work, key, values.get(key), except_id)
@@ -256,8 +298,7 @@ async def _refuse_taken(work: Work, values: Mapping[str, Value], except_id: UUID
             shown = work.principal is None or work.may(Permission.VIEW)
             name = name_of(other) if shown else "Another contact"
             errors[key] = f"{name} already has this {_key_label(key)}."
-    if errors:
-        raise Invalid(errors)
+    return Invalid(errors or {"": TAKEN_MEANWHILE})
 
 
 async def _other_contact(work: Work, key: UniqueKey, value: Value, except_id: UUID | None) -> Contact | None:
@@ -268,11 +309,11 @@ def _key_label(key: UniqueKey) -> str:
     return "email address" if key == "email" else "external ID"
 
 
-async def _outdated(work: Work, contact: Contact) -> Conflict:
+async def _outdated(work: Work, contact: ContactView) -> Conflict:
     last, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact.id), limit=1)
     who = f"{last[0].actor_name} changed" if last else "Someone changed"
     return Conflict(
         f"{who} this contact at {contact.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. "
         "Nothing was saved. Compare the values, then save again.",
-        current=msgspec.to_builtins(await contact_of(work, contact.id)),
+        current=msgspec.to_builtins(contact),
     )

@@ -8,11 +8,12 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.notes.schemas import LONGEST, NoteView
 from app.work import Work
 from db.models import Note
+from db.queries.contact_history import NoteOfContact
 
 SHOWN = 200
 
 
-def view_of(work: Work, note: Note) -> NoteView:
+def view_of(work: Work, note: Note | NoteOfContact) -> NoteView:
     """A note as the caller sees it."""
     return NoteView(
         note.id,
@@ -25,7 +26,7 @@ def view_of(work: Work, note: Note) -> NoteView:
     )
 
 
-def own(work: Work, note: Note) -> bool:
+def own(work: Work, note: Note | NoteOfContact) -> bool:
     """Whether the caller wrote it, signed in or with a token."""
     return work.principal is not None and note.author_id in (
         str(work.principal.user_id),

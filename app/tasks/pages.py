@@ -14,6 +14,8 @@ from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, 
 from app.web.actions import Action, action, actions
 from app.web.paging import Paging, neighbor_links
 from app.work import Work
+from db.models import Task
+from db.queries.contact_history import TaskOfContact
 from db.queries.tasks import NamedTask, count_tasks, fetch_task_page, find_task
 from db.queries.tasks import TaskView as View
 
@@ -24,15 +26,19 @@ VIEWS: dict[View, str] = {"mine": "Mine", "all": "All open", "overdue": "Overdue
 
 def view_of(work: Work, named: NamedTask) -> TaskView:
     """A task as the page shows it."""
-    task = named.task
+    return shown(work, named.task, display_name(msgspec.structs.asdict(named)), named.assignee)
+
+
+def shown(work: Work, task: Task | TaskOfContact, contact: str, assignee: str) -> TaskView:
+    """A task with the names of its contact and its assignee."""
     return TaskView(
         id=task.id,
         contact_id=task.contact_id,
-        contact=display_name(msgspec.structs.asdict(named)),
+        contact=contact,
         title=task.title,
         body=task.body,
         assignee_id=task.assignee_id,
-        assignee=named.assignee,
+        assignee=assignee,
         due_at=task.due_at,
         overdue=task.completed_at is None and task.due_at is not None and task.due_at < work.now,
         completed_at=task.completed_at,

@@ -1,62 +1,30 @@
-"""What the contact screens read: a page of the list, the number of matches, one contact with its tags and its
-owner's name, and its enrollments."""
+"""What the contact screens read: a page of the list, the number of matches, one contact. Tags and owners come
+as ids: their names are in the catalogs."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, literal, select, text, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from app.filters.fields import TEXT_FIELDS
-from app.filters.normalize import Value
-from db.models import Contact, ContactTag, Enrollment, Tag, User, Workflow
+from app.filters.contact_columns import COLUMNS, ContactColumns
+from db.models import Contact
 from db.queries.contact_conditions import Clause
-from db.queries.statements import fetch_all, fetch_one, fetch_scalar, fetch_scalars
+from db.queries.driver_statements import DriverStatement, fetch_number, fetch_row, fetch_rows
+from db.queries.statements import SqlValue, fetch_all, fetch_scalar, fetch_scalars
 
 MOST_COUNTED_IN_LIST = 10_000
 SortValue: TypeAlias = str | datetime
 
 
-class ContactTexts(msgspec.Struct, frozen=True):
-    """The id of a contact and its text fields, in the order of `TEXT_FIELDS`."""
+class ContactRow(ContactColumns, frozen=True):
+    """A contact with the ids of its tags."""
 
-    id: UUID
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone: str | None
-    phone2: str | None
-    company: str | None
-    address: str | None
-    city: str | None
-    county: str | None
-    state: str | None
-    postal_code: str | None
-    country: str | None
-    website: str | None
-    time_zone: str | None
-    external_id: str | None
-
-
-class ContactRow(ContactTexts, frozen=True):
-    """A contact. `fields` are the custom values by the field's id; each tag has `id` and `name`, sorted by
-    name."""
-
-    owner: UUID | None
-    owner_name: str
-    email_consent: str
-    sms_consent: str
-    fields: dict[str, Value]
-    rev: int
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
-    tags: list[dict[str, str]]
+    tag_ids: list[UUID]
 
 
 class ListedContact(ContactRow, frozen=True):
@@ -65,53 +33,24 @@ class ListedContact(ContactRow, frozen=True):
     sort_value: SortValue
 
 
-class EnrollmentOfContact(msgspec.Struct, frozen=True):
-    """An enrollment, `workflow` is the workflow's name."""
-
-    id: UUID
-    workflow_id: UUID
-    workflow: str
-    version: int
-    status: str
-    step: str | None
-    wait_until: datetime | None
-    entered_at: datetime
-    ended_at: datetime | None
-
-
-_TAGS = func.coalesce(
-    select(
-        func.jsonb_agg(
-            # Sorted by name, as on every screen.
-            text("jsonb_build_object('id', tags.id, 'name', tags.name) order by tags.slug")
-        )
-    )
-    .select_from(ContactTag)
-    .join(Tag, and_(Tag.account_id == ContactTag.account_id, Tag.id == ContactTag.tag_id))
-    .where(ContactTag.account_id == Contact.account_id, ContactTag.contact_id == Contact.id)
-    .correlate(Contact)
-    .scalar_subquery(),
-    text("'[]'::jsonb"),
-    type_=JSONB,
-).label("tags")
-_OWNER_NAME = func.coalesce(
-    select(User.name).where(User.id == Contact.owner_id).correlate(Contact).scalar_subquery(), ""
-).label("owner_name")
-_CONTACTS = select(
-    Contact.id,
-    *(getattr(Contact, name) for name in TEXT_FIELDS),
-    Contact.owner_id.label("owner"),
-    _OWNER_NAME,
-    Contact.email_consent,
-    Contact.sms_consent,
-    Contact.fields,
-    Contact.rev,
-    Contact.created_at,
-    Contact.updated_at,
-    Contact.deleted_at,
-    _TAGS,
+_CONTACTS = Contact.__table__
+_TAG_IDS = (
+    "array(select t.tag_id from contact_tags t"
+    " where t.account_id = contacts.account_id and t.contact_id = contacts.id) as tag_ids"
 )
-
+_COLUMNS = ", ".join([*(f"contacts.{name}" for name in COLUMNS), _TAG_IDS]).replace(
+    "contacts.owner_id", "contacts.owner_id as owner"
+)
+_FIND_CONTACT = DriverStatement(
+    ContactRow,
+    f"select {_COLUMNS} from contacts where account_id = $1 and id = $2",  # noqa: S608 -- constants only
+)
+_LOCK_CONTACT = DriverStatement(ContactRow, f"{_FIND_CONTACT.sql} for update of contacts")
+_COUNT_LIVE, _COUNT_DELETED = (
+    "select count(*) from (select from contacts where account_id = $1"  # noqa: S608 -- constants only
+    f" and deleted_at is {state} limit {MOST_COUNTED_IN_LIST + 1}) as counted"
+    for state in ("null", "not null")
+)
 _FIND_LIVE_CONTACTS = text("""
 select id from contacts
  where account_id = current_account() and deleted_at is null and id = any(cast(:ids as uuid[]))
@@ -121,58 +60,107 @@ select id from contacts where account_id = current_account() and deleted_at is n
 """)
 
 
-def _folded(column: InstrumentedAttribute[str | None]) -> ColumnElement[str]:
-    return func.lower(func.coalesce(column, ""))
-
-
-SORTS: dict[str, ColumnElement[str] | InstrumentedAttribute[datetime]] = {
-    "name": func.lower(func.coalesce(Contact.last_name, "") + " " + func.coalesce(Contact.first_name, "")),
-    "email": _folded(Contact.email),
-    "company": _folded(Contact.company),
-    "city": _folded(Contact.city),
-    "state": _folded(Contact.state),
-    "created_at": Contact.created_at,
-    "updated_at": Contact.updated_at,
+# SQL by the key of a sort.
+SORTS = {
+    "name": "lower(coalesce(contacts.last_name, '') || ' ' || coalesce(contacts.first_name, ''))",
+    **{name: f"lower(coalesce(contacts.{name}, ''))" for name in ("email", "company", "city", "state")},
+    "created_at": "contacts.created_at",
+    "updated_at": "contacts.updated_at",
 }
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page of a sorted list begins: after the cursor (a sort value and an id) in the direction of
+    `down`; without a cursor at its first contact. Ties are in the order of ids."""
+
+    sort: str
+    down: bool
+    cursor: tuple[SortValue, UUID] | None = None
+
+    @property
+    def order(self) -> str:
+        direction = "desc" if self.down else "asc"
+        return f"{SORTS[self.sort]} {direction}, contacts.id {direction}"
+
+    def edge(self, value: str, contact_id: str) -> str:
+        """The condition of the contacts that follow the cursor; the arguments name its parts in the SQL."""
+        return f"({SORTS[self.sort]}, contacts.id) {'<' if self.down else '>'} ({value}, {contact_id})"
 
 
 async def fetch_contact_page(
     session: AsyncSession,
-    condition: Clause,
+    condition: Clause | None,
     sort: str,
     *,
     descending: bool = False,
     cursor: tuple[SortValue, UUID] | None = None,
     backwards: bool = False,
     limit: int = 50,
+    deleted: bool = False,
 ) -> tuple[list[ListedContact], bool]:
     """At most `limit` contacts that come after `cursor` (its sort value and id; before it when `backwards`),
-    and whether there are more in that direction. Ties are in the order of ids."""
-    value = SORTS[sort]
-    down = descending != backwards
-    query = _CONTACTS.add_columns(value.label("sort_value")).where(
-        Contact.account_id == session.info["account_id"], condition
-    )
-    if cursor is not None:
-        place, edge = tuple_(value, Contact.id), tuple_(literal(cursor[0]), literal(cursor[1]))
-        query = query.where(place < edge if down else place > edge)
-    order = (value.desc(), Contact.id.desc()) if down else (value, Contact.id)
-    rows = await fetch_all(session, ListedContact, query.order_by(*order).limit(limit + 1))
+    and whether there are more in that direction. Without a `condition` all live ones, or all `deleted`."""
+    place = Place(sort, descending != backwards, cursor)
+    if condition is None:
+        statement = _whole_page(place.sort, place.down, cursor is not None, deleted, limit + 1)
+        rows = await fetch_rows(session, statement, session.info["account_id"], *(cursor or ()))
+    else:
+        rows = await _fetch_matching(session, condition, place, limit + 1)
     page, more = rows[:limit], len(rows) > limit
     return (page[::-1] if backwards else page), more
 
 
+@lru_cache(maxsize=256)
+def _whole_page(
+    sort: str, down: bool, from_cursor: bool, deleted: bool, limit: int
+) -> DriverStatement[ListedContact]:
+    place = Place(sort, down)
+    edge = f" and {place.edge('$2', '$3')}" if from_cursor else ""
+    return DriverStatement(
+        ListedContact,
+        f"select {_COLUMNS}, {SORTS[sort]} as sort_value from contacts"  # noqa: S608 -- constants only
+        f" where account_id = $1 and deleted_at is {'not null' if deleted else 'null'}{edge}"
+        f" order by {place.order} limit {limit}",
+    )
+
+
+async def _fetch_matching(
+    session: AsyncSession, condition: Clause, place: Place, limit: int
+) -> list[ListedContact]:
+    query = (
+        select(text(f"{_COLUMNS}, {SORTS[place.sort]} as sort_value"))
+        .select_from(_CONTACTS)
+        .where(_CONTACTS.c.account_id == session.info["account_id"], condition)
+    )
+    values: dict[str, SqlValue] = {}
+    if place.cursor is not None:
+        query = query.where(text(place.edge(":sort_value", ":cursor_id")))
+        values = dict(zip(("sort_value", "cursor_id"), place.cursor, strict=True))
+    query = query.order_by(text(place.order)).limit(limit)
+    return await fetch_all(session, ListedContact, query, **values)
+
+
 async def count_contacts(session: AsyncSession, condition: Clause, most: int = MOST_COUNTED_IN_LIST) -> int:
     """The number of contacts, counted up to one more than `most`."""
-    mine = Contact.account_id == session.info["account_id"]
-    some = select(literal(1)).select_from(Contact).where(mine, condition).limit(most + 1).subquery()
+    mine = _CONTACTS.c.account_id == session.info["account_id"]
+    some = select(literal(1)).select_from(_CONTACTS).where(mine, condition).limit(most + 1).subquery()
     return await fetch_scalar(session, int, select(func.count()).select_from(some)) or 0
+
+
+async def count_all_contacts(session: AsyncSession, *, deleted: bool = False) -> int:
+    """The number of contacts that are live, or deleted, counted up to one more than
+    `MOST_COUNTED_IN_LIST`."""
+    return await fetch_number(session, _COUNT_DELETED if deleted else _COUNT_LIVE, session.info["account_id"])
 
 
 async def find_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | None:
     """One contact, deleted or not."""
-    mine = Contact.account_id == session.info["account_id"]
-    return await fetch_one(session, ContactRow, _CONTACTS.where(mine, Contact.id == contact_id))
+    return await fetch_row(session, _FIND_CONTACT, session.info["account_id"], contact_id)
+
+
+async def lock_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | None:
+    """One contact as it is now, deleted or not, locked until the transaction ends."""
+    return await fetch_row(session, _LOCK_CONTACT, session.info["account_id"], contact_id)
 
 
 async def find_live_contacts(session: AsyncSession, contact_ids: Sequence[UUID]) -> list[UUID]:
@@ -183,30 +171,3 @@ async def find_live_contacts(session: AsyncSession, contact_ids: Sequence[UUID])
 async def find_contact_by_email(session: AsyncSession, email: str) -> UUID | None:
     """The contact with this address in its normalized form."""
     return await fetch_scalar(session, UUID, _FIND_CONTACT_BY_EMAIL, email=email)
-
-
-async def list_enrollments_of_contact(
-    session: AsyncSession, contact_id: UUID, limit: int = 20
-) -> list[EnrollmentOfContact]:
-    """The contact's enrollments, latest first."""
-    query = (
-        select(
-            Enrollment.id,
-            Enrollment.workflow_id,
-            Workflow.name.label("workflow"),
-            Enrollment.version,
-            Enrollment.status,
-            Enrollment.step_key.label("step"),
-            Enrollment.wait_until,
-            Enrollment.entered_at,
-            Enrollment.ended_at,
-        )
-        .join(
-            Workflow,
-            and_(Workflow.account_id == Enrollment.account_id, Workflow.id == Enrollment.workflow_id),
-        )
-        .where(Enrollment.account_id == session.info["account_id"], Enrollment.contact_id == contact_id)
-        .order_by(Enrollment.entered_at.desc(), Enrollment.id.desc())
-        .limit(limit)
-    )
-    return await fetch_all(session, EnrollmentOfContact, query)

@@ -8,9 +8,9 @@ import msgspec
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.filters.contact_columns import ContactTexts
 from app.filters.fields import TEXT_FIELDS
 from app.filters.normalize import Value
-from db.queries.contact_pages import ContactTexts
 from db.queries.statements import SqlValue, execute, fetch_all, fetch_scalars
 
 _CONSENTS = ("email_consent", "sms_consent")

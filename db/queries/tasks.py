@@ -1,5 +1,5 @@
-"""Tasks of the session's account with the names of their contact and assignee: the views of the list, the
-tasks of a contact, and one task."""
+"""Tasks of the session's account with the names of their contact and assignee: the views of the list, and one
+task. Those on the page of a contact are in `contact_history`."""
 
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import Contact, Task, User
 
 TaskView: TypeAlias = Literal["mine", "all", "overdue", "done"]
-MOST_TASKS_OF_CONTACT = 50
 
 
 class NamedTask(msgspec.Struct, frozen=True):
@@ -98,13 +97,6 @@ async def count_tasks(session: AsyncSession, user_id: UUID | None, now: datetime
         .where(Task.account_id == func.current_account(), _LIVE)
     )
     return dict(zip(views, (await session.execute(query)).one(), strict=True))
-
-
-async def list_tasks_of_contact(session: AsyncSession, contact_id: UUID) -> list[NamedTask]:
-    """The tasks of a contact: open ones first, sorted by due time."""
-    order = (_IS_DONE, _DUE_OR_NEVER, Task.completed_at.desc(), Task.id)
-    query = _TASKS.where(Task.contact_id == contact_id, Task.deleted_at.is_(None))
-    return await _fetch(session, query.order_by(*order).limit(MOST_TASKS_OF_CONTACT))
 
 
 async def find_task(session: AsyncSession, task_id: UUID) -> NamedTask | None:

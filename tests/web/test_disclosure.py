@@ -97,7 +97,8 @@ async def test_caller_with_read_permission_gets_the_page(scene: FilledAccount) -
     secret = await token(scene, "contacts:edit", "view")
     async with scene.world.client(**JSON, authorization=f"Bearer {secret}") as client:
         answer = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Paris"})
-        assert (answer.status_code, len(answer.json()["notes"])) == (200, 1)
+        assert (answer.status_code, answer.json()["contact"]["city"]) == (200, "Paris")
+        assert len((await client.get(answer.json()["href"])).json()["notes"]) == 1
 
 
 async def test_caller_without_read_permission_gets_status_and_location(
