@@ -23,7 +23,7 @@ PEM_END = "-----END PRIVATE KEY-----"
 
 
 class KeyRing:
-    """The keys in a data directory, or in the setting SIGNING_KEYS (PEM blocks, the newest last)."""
+    """The keys in a data directory, or in the setting SIGNING_KEYS (PEM blocks, the newest first)."""
 
     def __init__(self, folder: Path, setting: str = "") -> None:
         self.folder = folder / "keys"
@@ -67,10 +67,12 @@ class KeyRing:
         if self._signing is not None and stamp == self._stamp:
             return
         self._stamp = stamp
-        texts = split_pem_blocks(self.setting) if self.setting else [file.read_text() for file in files]
+        in_setting = reversed(split_pem_blocks(self.setting))
+        texts = in_setting if self.setting else [file.read_text() for file in files]
         self._use([load_private_key(text) for text in texts])
 
     def _use(self, keys: list[RSAPrivateKey]) -> None:
+        """Verifies by these keys, and signs with the last."""
         keys_by_id = [(thumbprint(key.public_key()), key) for key in keys]
         self.public = {kid: key.public_key() for kid, key in keys_by_id}
         self._signing = keys_by_id[-1] if keys_by_id else None

@@ -188,7 +188,8 @@ def test_a_setting_without_a_key_is_one_sentence(tmp_path: Path, text: str) -> N
 def test_keys_may_come_from_the_setting(tmp_path: Path) -> None:
     for _ in range(2):
         rotate(tmp_path / "keys")
-    files = sorted((tmp_path / "keys").glob("*.pem"))
-    ring = KeyRing(tmp_path / "other", "".join(file.read_text() for file in files).replace("\n", "\\n"))
-    assert ring.signing()[0] == KeyRing(tmp_path).signing()[0], "the last one signs"
+    newest_first = sorted((tmp_path / "keys").glob("*.pem"), reverse=True)
+    text = "".join(file.read_text() for file in newest_first).replace("\n", "\\n")
+    ring = KeyRing(tmp_path / "other", text)
+    assert ring.signing()[0] == KeyRing(tmp_path).signing()[0], "the newest signs"
     assert len(ring.public) == 2
