@@ -13,6 +13,7 @@ import uvloop
 from scripts._lib.bench import report
 from scripts._lib.bench.http import benchmark
 from scripts._lib.bench.http.measured_run import HttpSizes
+from scripts._lib.bench.http.parts import OF_A_MILLION
 from scripts._lib.bench.http.parts import PARTS as HTTP_PARTS
 from scripts._lib.bench.lateness import measure_herd, measure_streams
 from scripts._lib.bench.matching_throughput import measure_matching
@@ -88,12 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures = asyncio.run(measure(options.only or PARTS, sizes))
         else:
             http_sizes, goals = benchmark.QUICK if options.quick else HttpSizes(), report.HTTP_GOALS
-            figures = uvloop.run(benchmark.measure(options.only or tuple(HTTP_PARTS), http_sizes))
+            figures = uvloop.run(
+                benchmark.measure(options.only or http_parts(options.skip_million), http_sizes)
+            )
     except ScriptError as error:
         sys.exit(f"scripts/bench: {error}")
     print(report.format_table(figures, goals))
     if options.json:
         print(msgspec.json.encode(figures).decode())
+
+
+def http_parts(skip_million: bool) -> Sequence[str]:
+    """The parts of `scripts/bench http` that are measured unless some are named."""
+    return [part for part in HTTP_PARTS if not (skip_million and part in OF_A_MILLION)]
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -109,6 +117,10 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         subject.add_argument(
             "--only", choices=parts, action="append", help="measure this part (may be repeated)"
         )
+        if what == "http":
+            subject.add_argument(
+                "--skip-million", action="store_true", help="leave out what needs a million contacts"
+            )
     return parser.parse_args(arguments)
 
 

@@ -14,7 +14,17 @@ from scripts._lib.bench.report import describe_machine
 from scripts._lib.bench.testbed import running_testbed
 from scripts._lib.dev.terminal import print_progress
 
-QUICK = HttpSizes(contacts=500, all_contacts=2_000, accounts=2, rounds=1, seconds=1.0, counted=5)
+QUICK = HttpSizes(
+    contacts=500,
+    all_contacts=2_000,
+    accounts=2,
+    rounds=1,
+    seconds=1.0,
+    counted=5,
+    large_contacts=20_000,
+    search_seconds=3.0,
+    polls=3,
+)
 
 
 async def measure(parts: Sequence[str], sizes: HttpSizes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ answer with another status than expected, so that no error counts as a fast requ
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,10 +20,10 @@ MAX_SECONDS = 60.0  # that any request may take
 
 @dataclass(frozen=True)
 class Request:
-    """One request as bytes, and the status that its answer must have."""
+    """One request as bytes, and the statuses that its answer may have."""
 
     data: bytes
-    status: int = 200
+    statuses: tuple[int, ...] = (200,)
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Load:
     """The answers of one run: the seconds that each took, all bytes received, and how long the run was."""
 
     latencies: list[float] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
     wire_bytes: int = 0
     seconds: float = 0.0
 
@@ -50,14 +52,18 @@ class Load:
 
 
 def build_request(
-    method: str, target: str, headers: Mapping[str, str], body: bytes = b"", status: int = 200
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    statuses: tuple[int, ...] = (200,),
 ) -> Request:
     """A request to this machine."""
     lines = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body:
         lines += [f"Content-Length: {len(body)}"]
-    return Request("\r\n".join([*lines, "", ""]).encode() + body, status)
+    return Request("\r\n".join([*lines, "", ""]).encode() + body, statuses)
 
 
 class Connection(asyncio.Protocol):
@@ -83,7 +89,7 @@ class Connection(asyncio.Protocol):
         async with asyncio.timeout(MAX_SECONDS):
             answer = await self.waiter
         answer.seconds = time.perf_counter() - started
-        if answer.status != request.status:
+        if answer.status not in request.statuses:
             line = request.data.partition(b"\r\n")[0].decode()
             raise ScriptError(f"{line} was answered with {answer.status}: {answer.body[:300]!r}")
         return answer
@@ -146,6 +152,7 @@ async def send_for(
             while time.perf_counter() - started < seconds:
                 answer = await connection.exchange(make_request())
                 load.latencies.append(answer.seconds)
+                load.statuses[str(answer.status)] += 1
                 load.wire_bytes += answer.wire_bytes
                 if pause:
                     await asyncio.sleep(pause)

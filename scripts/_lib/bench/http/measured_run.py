@@ -10,15 +10,17 @@ import msgspec
 from scripts._lib.bench.http.load_generator import Request
 from scripts._lib.bench.http.peers.processes import Peer, running_django, running_fastapi
 from scripts._lib.bench.http.processes import Site, running_site
-from scripts._lib.bench.http.seeds import Seeded
+from scripts._lib.bench.http.seeds import Seeded, seed_large_account
 from scripts._lib.bench.testbed import Testbed
+from scripts._lib.dev.terminal import print_progress
 
 LIST = "/contacts"
 
 
 class HttpSizes(msgspec.Struct, frozen=True):
     """How much of everything: contacts of the measured account and of all, rounds, seconds of a round,
-    requests whose statements are counted."""
+    requests whose statements are counted, contacts of the large account, seconds of the
+    searches in it, and how often its builder is read."""
 
     contacts: int = 5_000
     all_contacts: int = 100_000
@@ -26,6 +28,9 @@ class HttpSizes(msgspec.Struct, frozen=True):
     rounds: int = 5
     seconds: float = 3.0
     counted: int = 15
+    large_contacts: int = 1_000_000
+    search_seconds: float = 15.0
+    polls: int = 12
 
 
 class MeasuredRun:
@@ -34,6 +39,7 @@ class MeasuredRun:
     def __init__(self, testbed: Testbed, seeded: Seeded, sizes: HttpSizes, stack: AsyncExitStack) -> None:
         self.testbed, self.seeded, self.sizes, self.stack = testbed, seeded, sizes, stack
         self.numbers = itertools.count()
+        self.large: Seeded | None = None
 
     @cached_property
     def site(self) -> Site:
@@ -47,6 +53,13 @@ class MeasuredRun:
     @cached_property
     def django(self) -> Peer:
         return self.stack.enter_context(running_django(self.testbed, self.seeded))
+
+    async def large_account(self) -> Seeded:
+        """The large account, seeded on the first call."""
+        if self.large is None:
+            print_progress(f"seeding {self.sizes.large_contacts:,} contacts and enrollments …")
+            self.large = await seed_large_account(self.testbed, self.sizes.large_contacts)
+        return self.large
 
     def next_contact(self) -> str:
         """The address of one of the newest contacts, in turn."""
@@ -65,4 +78,4 @@ class MeasuredRun:
 
     def create(self, site: Site) -> Request:
         """The request that creates a contact."""
-        return site.json(LIST, "POST", self.new_contact(), 201)
+        return site.json(LIST, "POST", self.new_contact(), (201,))

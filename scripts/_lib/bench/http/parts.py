@@ -1,9 +1,10 @@
 """What `scripts/bench http` measures. Each function of `PARTS` measures one part and returns its figures."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from scripts._lib.bench.http.catalog_cache import compare_sources
+from scripts._lib.bench.http.account_load import measure_builder_counts, measure_other_account
 from scripts._lib.bench.http.load_generator import Request, send_once
 from scripts._lib.bench.http.measured_run import LIST, MeasuredRun
 from scripts._lib.bench.http.peers.processes import CHANGELIST, Peer
@@ -12,6 +13,8 @@ from scripts._lib.bench.http.statement_proxy import count_statements, running_pr
 from scripts._lib.bench.http.static_files import fetch_static_files
 from scripts._lib.bench.http.throughput import Pair, Target, measure_alone, measure_pair
 from scripts._lib.bench.testbed import DATABASE, PASSWORDS
+
+Part: TypeAlias = Callable[[MeasuredRun], Awaitable[dict[str, Any]]]
 
 # The content of the peer's record, by our names.
 RECORD_FIELDS = (
@@ -53,7 +56,7 @@ async def measure_json_create(run: MeasuredRun) -> dict[str, Any]:
     """A new contact, with its audit entry and its event."""
     pair = await compare(
         run, lambda: run.create(run.site),
-        run.fastapi, lambda: run.fastapi.request(LIST, "POST", run.new_contact(), 201),
+        run.fastapi, lambda: run.fastapi.request(LIST, "POST", run.new_contact(), (201,)),
     )  # fmt: skip
     return {"json_create_ratio": pair.ratio(), "json_create": pair.describe()}
 
@@ -123,7 +126,12 @@ async def record_query(run: MeasuredRun) -> str:
     return query if len(limited.body) < len(whole.body) else ""
 
 
-PARTS: dict[str, Callable[[MeasuredRun], Awaitable[dict[str, Any]]]] = {
+# They need an account of a million contacts, which takes a minute or two to seed.
+OF_A_MILLION: dict[str, Part] = {
+    "builder_counts": measure_builder_counts,
+    "other_account": measure_other_account,
+}
+PARTS: dict[str, Part] = {
     "json_list": measure_json_list,
     "json_one": measure_json_one,
     "html_list": measure_html_list,
@@ -133,4 +141,5 @@ PARTS: dict[str, Callable[[MeasuredRun], Awaitable[dict[str, Any]]]] = {
     # What creates contacts comes last: they are the newest of the list, without tags and values.
     "statements": measure_statements,
     "json_create": measure_json_create,
+    **OF_A_MILLION,
 }

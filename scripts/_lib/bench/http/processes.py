@@ -28,12 +28,19 @@ class Site:
     token: str
     cookies: str
 
-    def json(self, target: str, method: str = "GET", body: bytes = b"", status: int = 200) -> Request:
+    def signed_in_as(self, seeded: Seeded) -> "Site":
+        """The same web server, signed in as the owner of another account."""
+        token, cookies = sign_in(f"http://127.0.0.1:{self.port}", seeded)
+        return Site(self.port, self.process, token, cookies)
+
+    def json(
+        self, target: str, method: str = "GET", body: bytes = b"", statuses: tuple[int, ...] = (200,)
+    ) -> Request:
         """A request as a script sends it."""
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self.token}"}
         if body:
             headers["Content-Type"] = "application/json"
-        return build_request(method, target, headers, body, status)
+        return build_request(method, target, headers, body, statuses)
 
     def page(self, target: str, encodings: str = ENCODINGS) -> Request:
         """A request as a browser sends it."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.credentials import HASHER
-from app.engine.core.steps import Step, UpdateField
 from db.ids import uuid7
+from scripts._lib.bench.step_throughput import bench_steps
 from scripts._lib.bench.testbed import Testbed
 
 PASSWORD = "correct horse battery"  # noqa: S105 -- of accounts that live for one run
@@ -98,6 +98,35 @@ select account_id, uuidv7(), $2, 1, id, id, id, 'completed', created_at, created
   from contacts where account_id = $1
 """
 
+# Of ten enrollments six wait for a year, three are completed and one has left.
+INSERT_PLACES = """
+insert into enrollments
+       (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, status, step_key, seq,
+        due_at, wait_until, wait_reason, exit_reason, entered_at, ended_at)
+select account_id, id, $2, 1, id, id, id, status,
+       case when status = 'active' then 's5' end, 2,
+       case when status = 'active' then now() + interval '1 year' end,
+       case when status = 'active' then now() + interval '1 year' end,
+       case when status = 'active' then 'timer' end,
+       case when status = 'exited' then 'removed' end,
+       created_at, case when status <> 'active' then now() end
+  from (select account_id, id, created_at,
+               (array['active', 'completed', 'active', 'active', 'completed', 'active', 'exited', 'active',
+                      'completed', 'active'])[1 + row_number() over (order by id) % 10] as status
+          from contacts where account_id = $1) c
+"""
+INSERT_VISITS = """
+insert into enrollment_executions
+       (account_id, enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail)
+select account_id, id, seq, step_key, kind, entered_at, finished_at, outcome, detail::jsonb
+  from (select e.account_id, e.id, e.entered_at, v.seq, v.step_key, v.kind, v.outcome, v.detail,
+               case when v.outcome is not null then e.entered_at end as finished_at
+          from enrollments e,
+               (values (1, 's1', 'branch', 'passed', '{"branch": "else"}'), (2, 's5', 'wait', null, '{}'))
+               v(seq, step_key, kind, outcome, detail)
+         where e.account_id = $1 and (v.seq = 1 or e.status = 'active')) visits
+"""
+
 
 @dataclass(frozen=True)
 class Seeded:
@@ -108,6 +137,7 @@ class Seeded:
     members: list[UUID]
     email: str
     newest: list[UUID]
+    workflow: UUID
 
 
 async def seed_accounts(testbed: Testbed, contacts: int, all_contacts: int, accounts: int) -> Seeded:
@@ -121,25 +151,46 @@ async def seed_accounts(testbed: Testbed, contacts: int, all_contacts: int, acco
 
 
 async def seed_account(testbed: Testbed, name: str, contacts: int) -> Seeded:
-    """Seed one account."""
+    """Seed one account with everything."""
+    seeded = await seed_contacts(testbed, name, contacts)
+    account, owner = seeded.account, str(seeded.members[0])
+    await testbed.admin.execute("analyze contacts")
+    await testbed.admin.execute(INSERT_CONTACT_TAGS, account)
+    await testbed.admin.execute(INSERT_AUDIT, account, owner)
+    await testbed.admin.execute(INSERT_EVENTS, account)
+    await testbed.admin.execute(INSERT_NOTES, account, owner)
+    await testbed.admin.execute(INSERT_ENROLLMENTS, account, seeded.workflow)
+    return seeded
+
+
+async def seed_large_account(testbed: Testbed, contacts: int) -> Seeded:
+    """Seed an account with contacts and tags, all of them enrolled in its workflow.
+
+    Foreign keys and triggers don't check what is written: the rows refer to one another."""
+    await testbed.admin.execute("set session_replication_role = replica")
+    try:
+        seeded = await seed_contacts(testbed, "Large", contacts)
+        await testbed.admin.execute(INSERT_CONTACT_TAGS, seeded.account)
+        await testbed.admin.execute(INSERT_PLACES, seeded.account, seeded.workflow)
+        await testbed.admin.execute(INSERT_VISITS, seeded.account)
+    finally:
+        await testbed.admin.execute("reset session_replication_role")
+    await testbed.vacuum()
+    return seeded
+
+
+async def seed_contacts(testbed: Testbed, name: str, contacts: int) -> Seeded:
+    """Seed an account with members, tags, custom fields, a workflow and contacts."""
     account = await testbed.account(name)
     members = [await add_member(testbed, account, person, place) for place, person in enumerate(MEMBERS)]
-    for tag in TAGS:
-        await testbed.tag(account, tag)
+    tags = [await testbed.tag(account, tag) for tag in TAGS]
     fields = await add_fields(testbed, account)
-    admin = testbed.admin
-    await admin.execute(INSERT_CONTACTS, account, contacts, members, fields)
-    await admin.execute("analyze contacts")
-    await admin.execute(INSERT_CONTACT_TAGS, account)
-    await admin.execute(INSERT_AUDIT, account, str(members[0]))
-    await admin.execute(INSERT_EVENTS, account)
-    await admin.execute(INSERT_NOTES, account, str(members[0]))
-    workflow = await testbed.workflow(account, [Step("s1", UpdateField(field="state", value="x"))])
-    await admin.execute(INSERT_ENROLLMENTS, account, workflow)
-    newest = await admin.fetch(
+    workflow = await testbed.workflow(account, bench_steps(tags[0]))
+    await testbed.admin.execute(INSERT_CONTACTS, account, contacts, members, fields)
+    newest = await testbed.admin.fetch(
         "select id from contacts where account_id = $1 order by created_at desc, id desc limit 200", account
     )
-    return Seeded(account, members, email_of(account, 0), [row["id"] for row in newest])
+    return Seeded(account, members, email_of(account, 0), [row["id"] for row in newest], workflow)
 
 
 def email_of(account: UUID, place: int) -> str:

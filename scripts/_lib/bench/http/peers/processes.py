@@ -48,10 +48,12 @@ class Peer:
     process: psutil.Process
     headers: dict[str, str]
 
-    def request(self, target: str, method: str = "GET", body: bytes = b"", status: int = 200) -> Request:
+    def request(
+        self, target: str, method: str = "GET", body: bytes = b"", statuses: tuple[int, ...] = (200,)
+    ) -> Request:
         """A signed-in request."""
         headers = self.headers | ({"Content-Type": "application/json"} if body else {})
-        return build_request(method, target, headers, body, status)
+        return build_request(method, target, headers, body, statuses)
 
 
 async def create_role(testbed: Testbed) -> None:
