@@ -40,16 +40,18 @@ def web(host: str, port: int) -> None:
     import uvicorn
 
     from app.web.connections import ConnectionLimits, guarded_protocol
+    from app.web.server import WebServer
 
     settings = Settings.from_env()
+    behind_proxy = settings.trusted_proxies > 0
     # Behind a proxy all connections come from one address, so the proxy has to limit them.
-    most = 0 if settings.trusted_proxies else settings.max_connections_per_client
-    uvicorn.run(
+    most = 0 if behind_proxy else settings.max_connections_per_client
+    config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
         host=host,
         port=port,
-        http=guarded_protocol(ConnectionLimits(per_client=most)),
+        http=guarded_protocol(ConnectionLimits(per_client=most, keeps_idle=behind_proxy)),
         timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         server_header=False,
@@ -57,6 +59,7 @@ def web(host: str, port: int) -> None:
         log_config=None,
         proxy_headers=False,
     )
+    WebServer(config, settings.drain_seconds).run()
 
 
 @click.command()

@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_per_token: int = 0
     max_body_bytes: int = 25_000_000
     max_connections_per_client: int = 100
+    drain_seconds: float = 0
     log_format: str = "json"
     log_level: str = "INFO"
     otel_exporter_otlp_endpoint: str = ""

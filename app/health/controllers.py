@@ -37,16 +37,17 @@ class HealthController(Controller):
     @get("/ready", public=True, foreign=True)
     async def ready(self, request: Request) -> Response[Ready]:
         """200 when the server can handle requests, also without Redis (degraded); 503 without the
-        database."""
+        database, and when the server is about to end."""
         state = request.app.state
         database, redis = await asyncio.gather(responds(state.database_probe), responds(state.redis_probe))
         REDIS_UP.set(1 if redis else 0)
+        ending = bool(state.get("ending"))
         readiness = Ready(
-            status="down" if not database else "ok" if redis else "degraded",
+            status="ending" if ending else "down" if not database else "ok" if redis else "degraded",
             database="ok" if database else "down",
             redis="ok" if redis else "down",
         )
-        return Response(readiness, status_code=200 if database else 503)
+        return Response(readiness, status_code=200 if database and not ending else 503)
 
     @get("/workers", public=True, foreign=True)
     async def workers(self, request: Request) -> Response[Workers]:

@@ -2,7 +2,12 @@
 
 uvicorn only closes connections that idle between requests. `GuardedProtocol` adds a deadline for the head of
 a request, a minimum speed for its body and for reading the response, a maximum head size, and a limit of
-connections per client. `guarded_protocol` creates the class for `uvicorn.run(http=…)`."""
+connections per client. `guarded_protocol` creates the class for `uvicorn.Config(http=…)`.
+
+A proxy keeps connections to the server open and sends the next request on one of them. When the server ends,
+an idle one must not be closed while a request is on its way: with `keeps_idle` the server leaves it open
+until the keep-alive timeout, before which the proxy closes it. The next answer on it, and an answer that is
+under way, say that they are the last (`shutdown`)."""
 
 import asyncio
 from collections import Counter
@@ -34,6 +39,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     body_rate: int = 8_000
     read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long response
     read_bytes: int = 16_000
+    keeps_idle: bool = False  # at the end of the server idle connections stay open for their timeout
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -48,6 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
     phase: Literal["head", "body", "idle"] = "idle"
     began = 0.0
     received = 0
+    is_ending = False
     head_size = 0
     deadline: asyncio.TimerHandle | None = None
     reading: asyncio.TimerHandle | None = None
@@ -110,6 +117,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._enter("body")
         super().on_headers_complete()
+        if self.is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._enter("idle")
@@ -118,6 +127,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch_reading()
+
+    def shutdown(self) -> None:
+        self.is_ending = True
+        if self.limits.keeps_idle and not self._answering():
+            self.loop.call_later(self.timeout_keep_alive, self._close_unused)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -129,6 +145,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.reading.cancel()
             self.reading = None
         self._watch_reading()
+
+    def _close_unused(self) -> None:
+        """Closes a connection without a request since the shutdown began; others close with their answer."""
+        if self.phase != "body" and not self.received and not self._answering():
+            self.transport.close()
 
     def _weigh(self, size: int) -> None:
         """Adds to the size of the head. Raises ValueError when it is too large; uvicorn answers with 400."""

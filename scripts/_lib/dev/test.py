@@ -1,4 +1,4 @@
-"""`scripts/test`: finds or installs a Chromium, then runs pytest with the arguments."""
+"""`scripts/test`: finds or fetches a Chromium and an nginx, then runs pytest with the arguments."""
 
 import os
 import subprocess
@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts._lib.dev import chromium
+from scripts._lib.dev import chromium, nginx
 from scripts._lib.dev.setup import sync_vendor_or_exit
 from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
 BROWSER_TESTS = ROOT / "tests" / "browser"
+DEPLOYMENT_TESTS = ROOT / "tests" / "deployment"
 OPTIONS_WITH_VALUE = {"-k", "-m", "-n", "-p", "-c", "-o", "-W", "--maxfail", "--durations", "--tb", "--dist"}
 
 
@@ -20,7 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing: list[str] = []
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     extra = xdist_options(pytest_arguments)
-    if may_select_browser_tests(pytest_arguments):
+    if may_select(DEPLOYMENT_TESTS, pytest_arguments):
+        program, reason = nginx.find_or_install()
+        if program:
+            env[nginx.VARIABLE] = str(program)
+        else:
+            missing.append(f"deployment tests, because there is {reason}")
+    if may_select(BROWSER_TESTS, pytest_arguments):
         warning = sync_vendor_or_exit()
         if warning:
             missing.append(f"tests that need static/vendor ({warning})")
@@ -70,12 +77,11 @@ def xdist_options(arguments: list[str]) -> list[str]:
     return [] if chosen or not is_whole_suite(arguments) else ["-n", "2", "--dist", "loadfile"]
 
 
-def may_select_browser_tests(arguments: list[str]) -> bool:
-    """Whether the arguments may select browser tests."""
+def may_select(folder: Path, arguments: list[str]) -> bool:
+    """Whether the arguments may select tests of a folder."""
     paths = test_paths(arguments)
     return not paths or any(
-        path == BROWSER_TESTS or BROWSER_TESTS in path.parents or path in BROWSER_TESTS.parents
-        for path in paths
+        path == folder or folder in path.parents or path in folder.parents for path in paths
     )
 
 

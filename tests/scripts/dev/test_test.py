@@ -22,7 +22,7 @@ from scripts._lib.dev import test as command
 )
 def test_what_is_asked_for(arguments: list[str], whole: bool, browser: bool) -> None:
     assert command.is_whole_suite(arguments) is whole
-    assert command.may_select_browser_tests(arguments) is browser
+    assert command.may_select(command.BROWSER_TESTS, arguments) is browser
     assert bool(command.xdist_options(arguments)) is whole
 
 
