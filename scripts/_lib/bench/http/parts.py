@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from scripts._lib.bench.http.catalog_cache import compare_sources
 from scripts._lib.bench.http.account_load import measure_builder_counts, measure_other_account
+from scripts._lib.bench.http.catalog_cache import compare_sources
 from scripts._lib.bench.http.load_generator import Request, send_once
 from scripts._lib.bench.http.measured_run import LIST, MeasuredRun
 from scripts._lib.bench.http.peers.processes import CHANGELIST, Peer
