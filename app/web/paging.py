@@ -8,12 +8,12 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlencode
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
 from app.errors import Invalid
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 RowT = TypeVar("RowT")
 Links = tuple[str, str]  # the URLs of the next and the previous page, "" for none
 USUAL_PAGE, LARGEST_PAGE = 50, 200
+LIMITS = {"minimum": 1, "maximum": LARGEST_PAGE}  # in the OpenAPI document; `read_paging` checks them
 MISPLACED = "The list was sorted differently. Go back to its first page."
 GONE = "The list has changed. Go back to its first page."
 
@@ -56,7 +57,7 @@ FIRST_PAGE = Paging()
 def read_paging(
     after: FromQuery[UUID | None] = None,
     before: FromQuery[UUID | None] = None,
-    limit: FromQuery[int | None] = None,
+    limit: Annotated[int | None, QueryParameter(schema_extra=LIMITS)] = None,
 ) -> Paging:
     """The dependency `paging` of every list: its `after`, `before` and `limit`."""
     if limit is not None and not 1 <= limit <= LARGEST_PAGE:
