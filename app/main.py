@@ -11,6 +11,7 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.types import ControllerRouterHandler
 from sqlalchemy.exc import DBAPIError
 
+from app.account_places import CONNECTION_WAIT_SECONDS, AccountPlaces
 from app.accounts.controllers import AccountController
 from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
@@ -52,11 +53,14 @@ from app.web.paging import read_paging
 from app.web.rate_limit import Limiter, open_redis
 from app.web.recent_counts import RecentCounts
 from app.web.request import Request
+from app.web.request_kinds import cost_of
+from app.web.request_work import open_request_work
 from app.web.tracing import start_tracing
-from app.work import Principal, Work, open_work
+from app.work import Principal, Work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.auth_lookup import AuthLookup
 from db.connection import open_engine, ping, refuse_strong_role
+from db.pool import record_connections, share_of
 from db.queries.inbound_deliveries import find_webhook_by_token
 from db.queries.notifications import count_waiting
 
@@ -107,14 +111,15 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
-    runtime = runtime or open_runtime(settings)
+    runtime = runtime or open_runtime(settings, pool_wait_seconds=CONNECTION_WAIT_SECONDS)
     CATALOG_READS.reads = runtime.catalogs.reads
     directory = AuthLookup(runtime.engine)
+    places = AccountPlaces(settings.heavy_queries_per_account, share_of(runtime.engine))
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
     return build_app(
         settings,
         ROUTES,
-        directory=Principals(runtime, directory),
+        directory=Principals(runtime, directory, places),
         redis=counter,
         database_probe=partial(ping, runtime.engine),
         connect_probe=partial(ping, open_engine(settings.database_url, 0)),
@@ -124,6 +129,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         },
         state={
             "runtime": runtime,
+            "places": places,
+            "record_pool": partial(record_connections, runtime.engine),
             "pulse": worker_health_probe(runtime),
             "turn_counts": turn_counts_probe(runtime),
             "directory": directory,
@@ -145,16 +152,15 @@ async def provide_work(request: Request) -> AsyncIterator[Work]:
     me, state = request.principal, request.scope["state"]
     if me is None:
         raise NotAuthorizedException("Sign in first.")
-    runtime: Runtime = request.app.state.runtime
     work: Work | None = state.pop("work", None)
     if work is None:  # a page that shows a refused form again: the work of the form has ended
-        async with open_work(
-            runtime, me.account_id, me.actor, principal=me, request_id=state.get("request_id")
-        ) as another:
+        async with open_request_work(request, me.account_id, me.actor, me) as another:
             yield another
         return
     member, counts = (me.account_id, me.user_id), request.app.state.recent_counts
     try:
+        if cost_of(request.scope).heavy:
+            await request.app.state.places.claim(work.session)
         if request.method != "GET":
             counts.forget(member)
         elif request.wants_html and not request.wants_partial:

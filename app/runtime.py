@@ -64,12 +64,13 @@ def open_runtime(
     caller: HttpClient | None = None,
     provider: MessageProvider | None = None,
     pool_size: int | None = None,
+    pool_wait_seconds: float = 30.0,
 ) -> Runtime:
-    """The runtime of a process. Connections are opened at first use. The keyword arguments are for tests and
-    commands."""
+    """The runtime of a process. Connections are opened at first use. The web server waits for one of the pool
+    for a shorter time; the other keyword arguments are for tests and commands."""
     size = settings.database_pool_size if pool_size is None else pool_size
     idle = max(settings.lease_seconds, 1.0)  # after that time its claims are lost anyway
-    engine = open_engine(settings.database_url, size, idle_seconds=idle)
+    engine = open_engine(settings.database_url, size, idle_seconds=idle, wait_seconds=pool_wait_seconds)
     # A short timeout: here Redis keeps a copy of the last heartbeat, and the app works without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(

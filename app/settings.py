@@ -40,6 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mailbox_http_port: int = 1026
     trusted_proxies: int = 0
     database_pool_size: int = 10
+    read_timeout_seconds: float = 5
+    search_timeout_seconds: float = 10
+    write_timeout_seconds: float = 10
+    bulk_timeout_seconds: float = 60
+    heavy_queries_per_account: int = 2
     worker_concurrency: int = 4
     executor: Literal["inline", "saq"] = "saq"
     lease_seconds: float = 60

@@ -5,7 +5,7 @@ way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -104,6 +104,7 @@ class Work:
         self.runtime, self.session, self.actor = runtime, session, actor
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
+        self.turn: AsyncExitStack | None = None  # the places that a request holds until this ends
         self._due_tasks: dict[TurnName, None] = {}
         self._closed = False
 
@@ -207,7 +208,11 @@ class Work:
         """Roll back what was not committed, and give the connection back. A second call does nothing."""
         if not self._closed:
             self._closed = True
-            await close_session(self.session)
+            try:
+                await close_session(self.session)
+            finally:
+                if self.turn is not None:
+                    await self.turn.aclose()
 
     @cached_property
     def accounts(self) -> AccountRepository:
@@ -310,12 +315,16 @@ async def open_work(
     *,
     principal: Principal | None = None,
     request_id: str | None = None,
+    statement_seconds: float | None = None,
 ) -> AsyncIterator[Work]:
-    """Open a unit of work in one account. Uncommitted changes are rolled back when the block ends."""
+    """Open a unit of work in one account. Uncommitted changes are rolled back when the block ends. A
+    statement that takes longer than `statement_seconds` is stopped (0 never); None leaves PostgreSQL's own
+    setting."""
     async with runtime.sessions() as session:
         session.info["account_id"] = account_id
         session.info["user_id"] = principal.user_id if principal else None
         session.info["catalogs"] = runtime.catalogs
+        session.info["statement_seconds"] = statement_seconds
         await begin(session)
         yield Work(runtime, session, actor, principal=principal, request_id=request_id)
 

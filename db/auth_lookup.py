@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from db.ids import uuid7
-from db.tenancy import Credential
+from db.tenancy import Credential, bind_by
 
 T = TypeVar("T")
 _USER_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
@@ -25,8 +25,8 @@ _PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").c
     memberships=JSONB, scopes=JSONB
 )
 # By position: moment, versions, then the fields of PrincipalRecord.
-_BIND_SESSION = "select * from bind_session($1, $2, $3)"
-_BIND_BY_DIGEST = "select * from bind_access_token($1, $2)"
+_BIND_SESSION = bind_by("bind_session", 3)
+_BIND_BY_DIGEST = bind_by("bind_access_token", 2)
 _USER_BY_RESET = text("select * from user_by_password_reset(:digest)")
 _INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
 _ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")

@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolProxiedConnection
 
 from app.json_types import Json
+from db.pool import MeasuredPool
 
 
 def driver_url(url: str) -> str:
@@ -32,15 +33,23 @@ def open_engine(
     pool_size: int = 10,
     *,
     idle_seconds: float = 60.0,
+    wait_seconds: float = 30.0,
 ) -> AsyncEngine:
-    """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands).
+    """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands). A
+    caller waits for a connection for at most `wait_seconds`.
 
     The server ends a transaction that runs no statement for `idle_seconds`: a process that hangs, or a
     machine that was suspended, must not keep its locks."""
-    pool: dict[str, type[NullPool] | int] = (
+    pool: dict[str, type[Pool] | float] = (
         {"poolclass": NullPool}
         if pool_size == 0
-        else {"pool_size": pool_size, "max_overflow": 5, "pool_recycle": 1800}
+        else {
+            "poolclass": MeasuredPool,
+            "pool_size": pool_size,
+            "max_overflow": 5,
+            "pool_timeout": wait_seconds,
+            "pool_recycle": 1800,
+        }
     )
     # Names the process in pg_stat_activity, so that an operator can see which one holds a lock.
     name = f"switchyard {os.getpid()}"
@@ -48,6 +57,8 @@ def open_engine(
         "application_name": name,
         "timezone": "UTC",
         "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
+        # A query uses one processor: with more, the searches of one account would take all of them.
+        "max_parallel_workers_per_gather": "0",
     }
     engine = create_async_engine(
         driver_url(url),

@@ -23,7 +23,21 @@ from sqlalchemy.orm.strategy_options import _AbstractLoad
 from db.models import Account
 from db.models.base import Base
 
-BIND_ACCOUNT = "select moment, versions from bind_account($1, $2)"
+# PostgreSQL's own setting stays where the session names no time.
+_STATEMENT_TIMEOUT = (
+    "set_config('statement_timeout', coalesce({}, current_setting('statement_timeout')), true)"
+)
+
+
+def bind_by(function: str, values: int) -> str:
+    """The statement that binds a transaction by a database function of so many values, and sets how long the
+    next statements may take."""
+    timeout = _STATEMENT_TIMEOUT.format(f"${values + 1}")
+    parameters = ", ".join(f"${number}" for number in range(1, values + 1))
+    return f"select bound.*, {timeout} from {function}({parameters}) bound"  # noqa: S608 -- constants
+
+
+BIND_ACCOUNT = bind_by("bind_account", 2)
 
 Row = TypeVar("Row", bound=Base)
 
@@ -57,20 +71,24 @@ class BoundTransaction(msgspec.Struct):
 
 @event.listens_for(TenantSession, "after_begin")
 def bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    """One round trip: sets the account and the user of this transaction; reads the database's clock, the
+    """One round trip: sets the account and the user of this transaction, and how long each further statement
+    may take (`statement_seconds`); reads the database's clock, the
     versions, and with a credential who is calling. Without such a caller nothing is set."""
     if transaction.nested:  # a savepoint
         return
     info = session.info
     credential: Credential | None = info.pop("credential", None)
+    seconds: float | None = info.get("statement_seconds")
+    timeout = None if seconds is None else str(int(seconds * 1000))
     if credential is None:
-        values = (info.get("account_id"), info.get("user_id"))
-        moment, versions = connection.exec_driver_sql(BIND_ACCOUNT, values).one()
+        values = (info.get("account_id"), info.get("user_id"), timeout)
+        moment, versions, _ = connection.exec_driver_sql(BIND_ACCOUNT, values).one()
     else:
-        row = connection.exec_driver_sql(credential.statement, credential.values).one_or_none()
+        proof = (*credential.values, timeout)
+        row = connection.exec_driver_sql(credential.statement, proof).one_or_none()
         if row is None:
             return
-        moment, versions, *info["caller"] = row
+        moment, versions, *info["caller"], _ = row
         info["user_id"], info["account_id"] = info["caller"][0], info["caller"][3]
     info["now"] = moment
     info["bound"] = connection.info["bound"] = BoundTransaction(moment, versions)

@@ -9,10 +9,17 @@ from app.audit.schemas import ACTOR_KINDS, FORMER_ACTOR_KINDS, KINDS, AuditList
 from app.permissions import Permission
 from app.web.guards import may
 from app.web.paging import Paging, neighbor_links
+from app.web.request_kinds import search_with
 from app.work import Work
 
 
-@get("/audit", page="audit/index.html", guards=[may(Permission.VIEW_AUDIT)], tags=["audit"])
+@get(
+    "/audit",
+    page="audit/index.html",
+    guards=[may(Permission.VIEW_AUDIT)],
+    tags=["audit"],
+    kind=search_with("actor", "actor_kind", "subject_kind"),
+)
 async def audit(
     work: NamedDependency[Work],
     paging: NamedDependency[Paging],

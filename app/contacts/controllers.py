@@ -72,6 +72,7 @@ from app.web.formatting import plural
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.request import Request
+from app.web.request_kinds import BULK, search_with
 from app.web.responses import Saved, Shaped
 from app.work import Work
 
@@ -83,7 +84,12 @@ class ContactController(Controller):
     path = "/contacts"
     tags = ("contacts",)
 
-    @get(page="contacts/index.html", fragment="contacts/_table.html", guards=[may(Permission.VIEW)])
+    @get(
+        page="contacts/index.html",
+        fragment="contacts/_table.html",
+        guards=[may(Permission.VIEW)],
+        kind=search_with("q", "f", "field", "sort", "deleted"),
+    )
     async def index(
         self,
         *,
@@ -160,7 +166,7 @@ class ContactController(Controller):
         contact = await create_contact(work, data.sent())
         return saved(work, contact, f"{contact.name} was added.", created=True)
 
-    @post("/bulk/tags", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/tags", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY, kind=BULK)
     async def tag_many(
         self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -170,7 +176,7 @@ class ContactController(Controller):
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being {verb}.")
 
-    @post("/bulk/consent", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/consent", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY, kind=BULK)
     async def set_consent_of_many(
         self, request: Request, data: JSONBody[BulkConsentForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -179,7 +185,7 @@ class ContactController(Controller):
         job = await set_consent_of_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"The consent of {plural(job.total, 'contact')} is being set.")
 
-    @post("/bulk/deletion", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/deletion", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY, kind=BULK)
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -188,7 +194,7 @@ class ContactController(Controller):
         job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being deleted.")
 
-    @post("/bulk/restoration", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/restoration", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY, kind=BULK)
     async def restore_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:

@@ -28,6 +28,7 @@ from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.methods import deletion
 from app.web.paging import Paging
+from app.web.request_kinds import search_with
 from app.web.responses import Saved
 from app.work import Work
 
@@ -40,7 +41,7 @@ class WorkflowEnrollmentController(Controller):
     path = "/workflows/{workflow_id:uuid}/enrollments"
     tags = ("enrollments",)
 
-    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)])
+    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)], kind=search_with("q"))
     async def index(
         self,
         workflow_id: FromPath[UUID],
@@ -107,7 +108,7 @@ class EnrollmentController(Controller):
     path = "/enrollments"
     tags = ("enrollments",)
 
-    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)])
+    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)], kind=search_with("q"))
     async def index(
         self,
         work: NamedDependency[Work],

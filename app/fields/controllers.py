@@ -14,6 +14,7 @@ from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.paging import Paging
+from app.web.request_kinds import BULK, COUNT
 from app.web.responses import Saved
 from app.work import Work
 
@@ -35,7 +36,7 @@ class FieldController(Controller):
         page = await field_page(work, await create_field(work, data))
         return Saved(page, see=f"/fields/{page.field.id}", note=f"{page.field.label} was added.")
 
-    @get("/{field_id:uuid}", page="fields/show.html", guards=[may(Permission.VIEW)])
+    @get("/{field_id:uuid}", page="fields/show.html", guards=[may(Permission.VIEW)], kind=COUNT)
     async def show(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> FieldPage:
         """One field, and the workflows and segments that use it."""
         return await field_page(work, field_id)
@@ -51,7 +52,7 @@ class FieldController(Controller):
             await field_page(work, field_id), see="/fields", created=False, note="The field was saved."
         )
 
-    @deletion("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)])
+    @deletion("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)], kind=BULK)
     async def delete_field(
         self, field_id: FromPath[UUID], data: JSONBody[FieldDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:

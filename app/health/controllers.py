@@ -110,6 +110,7 @@ async def metrics(request: Request) -> Response[bytes]:
     await _admit(request)
     await read_worker_health(request)
     await read_turn_counts(request)
+    request.app.state.record_pool()
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

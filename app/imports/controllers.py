@@ -20,6 +20,7 @@ from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.paging import Paging
 from app.web.request import Request
+from app.web.request_kinds import BULK
 from app.web.responses import Saved
 from app.work import Work
 
@@ -59,7 +60,7 @@ class ImportController(Controller):
         """A small file to try the import with."""
         return Response(sample_csv(), media_type=CSV, headers=_attachment("sample-contacts.csv"))
 
-    @post(form="/imports/new", guards=[may(IMPORT)], limits=BodyLimits(files=True))
+    @post(form="/imports/new", guards=[may(IMPORT)], limits=BodyLimits(files=True), kind=BULK)
     async def create(self, data: MultipartBody[UploadForm], work: NamedDependency[Work]) -> Saved[ImportPage]:
         """Stores a file of contacts (multipart, part `file`): CSV in any encoding, delimiter and line end."""
         if data.file is None or not data.file.filename:
@@ -107,7 +108,7 @@ class ImportController(Controller):
         note = "The import was canceled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
 
-    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")
+    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*", kind=BULK)
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The rejected lines as they are in the file, with their line number and the reason in front."""
         import_ = await load_import(work, import_id)

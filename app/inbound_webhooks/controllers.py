@@ -26,8 +26,9 @@ from app.web.paging import Paging, cursor_of, part_of
 from app.web.rate_limit import Limiter, headers_of
 from app.web.request import Request
 from app.web.request_checks import UnsupportedMedia
+from app.web.request_work import open_request_work
 from app.web.responses import Shaped
-from app.work import Actor, Work, open_work
+from app.work import Actor, Work
 
 LARGEST = 262_144  # bytes of one delivery
 DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # `receive` checks the nesting
@@ -105,8 +106,7 @@ class DeliveryController(Controller):
         headers = {name.lower(): value for name, value in request.headers.items()}
         delivery = Delivery(headers, await request.body())
         actor = Actor("token", str(webhook_id), "Webhook")
-        request_id = request.scope["state"]["request_id"]
-        async with open_work(state.runtime, account_id, actor, request_id=request_id) as work:
+        async with open_request_work(request, account_id, actor) as work:
             try:
                 receipt = await receive(work, webhook_id, delivery)
             except BadSignature as error:

@@ -11,6 +11,7 @@ from app.mailbox.schemas import Channel, MailList, MailPage
 from app.permissions import Permission
 from app.web.guards import may
 from app.web.paging import Paging
+from app.web.request_kinds import search_with
 from app.work import Work
 
 
@@ -18,7 +19,7 @@ class MailboxController(Controller):
     path = "/mailbox"
     tags = ("mailbox",)
 
-    @get(page="mailbox/index.html", guards=[may(Permission.VIEW)])
+    @get(page="mailbox/index.html", guards=[may(Permission.VIEW)], kind=search_with("q"))
     async def index(
         self,
         work: NamedDependency[Work],
@@ -30,7 +31,7 @@ class MailboxController(Controller):
         or chat. Messages with password links are listed only for members who manage members."""
         return await mail_list(work, q, channel, paging)
 
-    @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])
+    @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)], kind=search_with("q"))
     async def show(
         self,
         message_id: FromPath[UUID],

@@ -21,6 +21,7 @@ from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.paging import Paging
 from app.web.request import Request
+from app.web.request_kinds import COUNT, search_with
 from app.web.responses import Saved
 from app.work import Work
 
@@ -31,12 +32,12 @@ class SegmentController(Controller):
     path = "/segments"
     tags = ("segments",)
 
-    @get(page="segments/index.html", guards=[may(Permission.VIEW)])
+    @get(page="segments/index.html", guards=[may(Permission.VIEW)], kind=COUNT)
     async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> SegmentList:
         """Every segment, with the number of contacts in it now."""
         return await segment_list(work, paging)
 
-    @get("/new", page="segments/new.html", guards=[may(EDIT)])
+    @get("/new", page="segments/new.html", guards=[may(EDIT)], kind=search_with("f"))
     async def new(
         self,
         request: Request,
@@ -59,7 +60,7 @@ class SegmentController(Controller):
         page = await segment_page(work, segment_id)
         return Saved(page, see=f"/segments/{segment_id}", note=f"Segment {page.segment.name} was saved.")
 
-    @get("/{segment_id:uuid}", page="segments/show.html", guards=[may(Permission.VIEW)])
+    @get("/{segment_id:uuid}", page="segments/show.html", guards=[may(Permission.VIEW)], kind=COUNT)
     async def show(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> SegmentPage:
         """One segment: its filter, its number of contacts, and what uses it."""
         return await segment_page(work, segment_id)

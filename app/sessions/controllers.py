@@ -30,9 +30,10 @@ from app.web.guards import count_network, refuse_access_tokens
 from app.web.methods import deletion
 from app.web.paging import Paging, part_of
 from app.web.request import Request
+from app.web.request_work import open_request_work
 from app.web.responses import Saved
 from app.web.tokens import LIFETIME_SECONDS
-from app.work import Principal, Work, open_work
+from app.work import Principal, Work
 
 WRONG = "The email or the password is wrong."
 
@@ -76,10 +77,7 @@ class SessionController(Controller):
         if not await password_matches(data.password, user.password_hash if user else None) or not user:
             raise NotAuthorizedException(WRONG)
         me = principal_of(user, data.account_id)
-        request_id = request.scope["state"]["request_id"]
-        async with open_work(
-            state.runtime, me.account_id, me.actor, principal=me, request_id=request_id
-        ) as work:
+        async with open_request_work(request, me.account_id, me.actor, me) as work:
             secret = await start_session(work, header(request.scope, b"user-agent"), network)
         signed_in = signed_in_as(request, me)
         if not request.wants_html:

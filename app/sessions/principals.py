@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.account_places import AccountKey, AccountPlaces, RequestCost
 from app.permissions import Role, allowed
 from app.runtime import Runtime
 from app.work import Principal, Work, close_session
@@ -15,6 +16,8 @@ from db.auth_lookup import (
 )
 from db.tenancy import Credential
 
+REMEMBERED = 4096
+
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
     """A principal with the user's accounts, for the account switcher of the layout."""
@@ -25,32 +28,50 @@ class SignedInPrincipal(Principal, frozen=True, kw_only=True):
 class Principals:
     """Looks up callers for the web server; implements `app.web.auth.Directory`."""
 
-    def __init__(self, runtime: Runtime, lookup: AuthLookup) -> None:
-        self.runtime, self.lookup = runtime, lookup
+    def __init__(self, runtime: Runtime, lookup: AuthLookup, places: AccountPlaces) -> None:
+        self.runtime, self.lookup, self.places = runtime, lookup, places
+        self._accounts: dict[bytes, UUID] = {}  # of access tokens, by digest: a token never changes it
 
     async def open_session(
-        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+        self, session_id: UUID, account_id: UUID, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> Work | None:
         """See `app.web.auth.Directory`."""
-        return await self._open(session_credential(session_id, account_id, memberships=page), request_id)
+        credential = session_credential(session_id, account_id, memberships=page)
+        return await self._open(account_id, cost, credential, request_id)
 
-    async def open_access_token(self, digest: bytes, request_id: str | None, *, page: bool) -> Work | None:
+    async def open_access_token(
+        self, digest: bytes, request_id: str | None, cost: RequestCost, *, page: bool
+    ) -> Work | None:
         """See `app.web.auth.Directory`."""
-        return await self._open(token_credential(digest, memberships=page), request_id)
+        account = self._accounts.get(digest, digest)
+        work = await self._open(account, cost, token_credential(digest, memberships=page), request_id)
+        if work is not None and digest not in self._accounts:
+            if len(self._accounts) >= REMEMBERED:
+                self._accounts.clear()
+            self._accounts[digest] = work.account_id
+        return work
 
-    async def _open(self, credential: Credential, request_id: str | None) -> Work | None:
+    async def _open(
+        self, account: AccountKey, cost: RequestCost, credential: Credential, request_id: str | None
+    ) -> Work | None:
+        turn = await self.places.take_turn(account, heavy=cost.heavy)
         session = self.runtime.sessions()
+        session.info["statement_seconds"] = cost.statement_seconds
         try:
             record = await sign_in(session, credential)
+            if record is not None:
+                session.info["catalogs"] = self.runtime.catalogs
+                me = _principal(record)
+                work = Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
+                work.turn = turn
+                return work
         except BaseException:
             await close_session(session)
+            await turn.aclose()
             raise
-        if record is None:
-            await close_session(session)
-            return None
-        session.info["catalogs"] = self.runtime.catalogs
-        me = _principal(record)
-        return Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
+        await close_session(session)
+        await turn.aclose()
+        return None
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """See `app.web.auth.Directory`."""

@@ -11,8 +11,9 @@ from app.unsubscribe.schemas import UnsubscribePage
 from app.unsubscribe.use_cases import unsubscribe
 from app.web.actions import Action
 from app.web.request import Request
+from app.web.request_work import open_request_work
 from app.web.responses import Shaped
-from app.work import Actor, Work, open_work
+from app.work import Actor, Work
 
 INVALID = "This unsubscribe link isn't valid. Open it from the email again, or copy all of it."
 LARGEST = 16_384  # bytes; providers send one short field
@@ -26,7 +27,7 @@ class UnsubscribeController(Controller):
     async def show(self, token: FromPath[str], request: Request) -> UnsubscribePage:
         """The page with the button. Link checkers open it too, so it changes nothing."""
         account_id, contact_id = await _read(request, token)
-        async with open_work(request.app.state.runtime, account_id, _actor(contact_id)) as work:
+        async with open_request_work(request, account_id, _actor(contact_id)) as work:
             return await _page(work, token, unsubscribed=False)
 
     @post(
@@ -40,8 +41,7 @@ class UnsubscribeController(Controller):
         """Unsubscribes, for the button and for the one-click request of mail providers. They send
         `List-Unsubscribe=One-Click`, which is not required here. A repeated request changes nothing."""
         account_id, contact_id = await _read(request, token)
-        runtime, request_id = request.app.state.runtime, request.scope["state"]["request_id"]
-        async with open_work(runtime, account_id, _actor(contact_id), request_id=request_id) as work:
+        async with open_request_work(request, account_id, _actor(contact_id)) as work:
             await unsubscribe(work, contact_id)
             return Shaped(await _page(work, token, unsubscribed=True), status_code=200)
 

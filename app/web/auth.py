@@ -12,10 +12,12 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.account_places import RequestCost
 from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
 from app.web.cookies import Cookies, set_cookies
 from app.web.request import Request
+from app.web.request_kinds import cost_of
 from app.web.tokens import BadToken, Tokens
 from app.work import Principal
 
@@ -39,15 +41,18 @@ class Directory(Protocol):
     """Looks up users before the account is known, through security definer functions. Digests are SHA-256.
 
     Opening a unit of work reads what is true now, with the statement that begins its transaction. `page` says
-    that the answer is a page, which also shows the user's other accounts."""
+    that the answer is a page, which also shows the user's other accounts. A request waits for its turn before
+    that, without a connection; raises `Unavailable` when it takes too long."""
 
     async def open_session(
-        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+        self, session_id: UUID, account_id: UUID, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> Opened | None:
         """A unit of work of the user of a live session, with their role in that account."""
         ...
 
-    async def open_access_token(self, digest: bytes, request_id: str | None, *, page: bool) -> Opened | None:
+    async def open_access_token(
+        self, digest: bytes, request_id: str | None, cost: RequestCost, *, page: bool
+    ) -> Opened | None:
         """A unit of work of the user of a live personal access token, limited to the token's scopes."""
         ...
 
@@ -109,7 +114,7 @@ class Identity:
         if not token.startswith(ACCESS_PREFIX):
             return await self._session(scope, token)
         opened = await self.directory.open_access_token(
-            digest(token), scope["state"].get("request_id"), page=_is_page(scope)
+            digest(token), scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
         )
         if opened is None:
             raise BadToken("The token is unknown, has expired or was revoked.")
@@ -125,7 +130,7 @@ class Identity:
 
     async def _open_session(self, scope: Scope, session_id: UUID, account_id: UUID) -> Opened:
         opened = await self.directory.open_session(
-            session_id, account_id, scope["state"].get("request_id"), page=_is_page(scope)
+            session_id, account_id, scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
         )
         if opened is None:
             raise BadToken("The session has ended.")

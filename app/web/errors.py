@@ -25,14 +25,16 @@ from app.permissions import Permission
 from app.redaction import redact
 from app.web import content_negotiation
 from app.web.forms import Form
-from app.web.problems import Problem, problem_of
+from app.web.problems import TOO_SLOW, Problem, problem_of
 from app.web.request import Request
+from app.web.request_kinds import kind_of
 from app.web.responses import RouteOptions
 
 log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
 MOST_SHOWN_AGAIN = 1000  # fields; each row of a condition is rendered as several kilobytes
 PAGE = "errors/problem.html"
+FRAGMENT = "errors/_problem.html"
 
 
 def handle_exception(request: Request, error: Exception) -> Response[bytes] | Response[None]:
@@ -45,6 +47,9 @@ def handle_exception(request: Request, error: Exception) -> Response[bytes] | Re
         log.error("request failed", path=scope["path"], exc_info=error)
     elif problem.status > 500:
         log.warning("request could not be served", path=scope["path"], error=type(error).__name__)
+    if problem.code == TOO_SLOW and "route_handler" in scope:
+        kind = kind_of(request.route_handler, request.method, scope["query_string"])
+        problem.detail = kind.too_slow(request.app.state.settings)
     _conceal(request, problem)
     if not content_negotiation.wants_html(scope):
         return _as_json(problem)
@@ -76,7 +81,9 @@ def _as_page(request: Request, problem: Problem) -> Response[bytes]:
     if problem.status == 401 and content_negotiation.wants_partial(request.scope):
         headers["HX-Redirect"] = sign_in_again(request.scope)
     try:
-        body = templates.render(PAGE, request, page=problem)
+        # htmx shows no page of a failed server: app.js takes the message from the fragment
+        failed_part = problem.status >= 500 and content_negotiation.wants_partial(request.scope)
+        body = templates.render(FRAGMENT if failed_part else PAGE, request, page=problem)
     except Exception as error:
         log.exception("the error page cannot be drawn", exc_info=error)
         body = (

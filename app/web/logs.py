@@ -50,7 +50,7 @@ def configure(log_format: str = "json", level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=number, force=True)
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "mail.log", "saq"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "mail.log", "saq", "db.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = print_uncaught
 

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import AsyncAnyCallable, Guard
 
 from app.web.body_limits import BodyLimits
+from app.web.request_kinds import RequestKind
 
 
 class ChangeOptions(TypedDict, total=False):
@@ -23,6 +24,7 @@ class ChangeOptions(TypedDict, total=False):
     form: str
     guards: Sequence[Guard]
     limits: BodyLimits
+    kind: RequestKind
 
 
 class ScriptAndForm(HTTPRouteHandler):

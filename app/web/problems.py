@@ -32,10 +32,12 @@ CODES = {
     499: "client_closed_request",
     500: "internal_error",
 }
+TOO_SLOW = "statement_timeout"
 BUSY = (503, "The database is busy. Nothing was saved. Try again.")
+NO_CONNECTION = (503, "All database connections of this server are in use. Nothing was saved. Try again.")
 UNAVAILABLE = (503, "The database is unavailable. Nothing was saved. Try again.")
 UNSTORABLE = (422, "The text contains a character that can't be stored. Nothing was saved.")
-STATES = {
+STATES: dict[str, tuple[int, str] | tuple[int, str, str]] = {
     "23505": (409, "This already exists. Nothing was saved."),
     "23503": (409, "Something this refers to is in use or was deleted. Nothing was saved."),
     "23502": (422, "A required value is missing. Nothing was saved."),
@@ -47,7 +49,7 @@ STATES = {
     "40001": BUSY,
     "40P01": BUSY,
     "55P03": BUSY,
-    "57014": BUSY,
+    "57014": (*BUSY, TOO_SLOW),
 }
 UNAVAILABLE_STATES = ("08", "53", "57P")
 
@@ -84,12 +86,13 @@ def problem_of(error: Exception) -> Problem:
 def _problem(
     status: int,
     detail: str,
+    code: str = "",
     *,
     errors: dict[str, str] | None = None,
     current: object = None,
     headers: msgspec.UnsetType | dict[str, str] = msgspec.UNSET,
 ) -> Problem:
-    code = CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
+    code = code or CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
     title = code.replace("_", " ").capitalize()
     return Problem(title, status, detail, code, errors=errors or {}, current=current, headers=headers)
 
@@ -173,13 +176,15 @@ def _database_error(error: Exception) -> Problem | None:
             return _problem(
                 409, "Someone else changed this at the same time. Nothing was saved; open it again."
             )
+        if isinstance(cause, PoolTimeout):
+            return _problem(*NO_CONNECTION)
         if (state and state.startswith(UNAVAILABLE_STATES)) or _unreachable(cause):
             return _problem(*UNAVAILABLE)
     return None
 
 
 def _unreachable(error: BaseException) -> bool:
-    if isinstance(error, PoolTimeout) or getattr(error, "connection_invalidated", False):
+    if getattr(error, "connection_invalidated", False):
         return True
     if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) or type(error) is OSError:
         return True

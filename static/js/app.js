@@ -65,7 +65,9 @@ moveAwayFromControl();
 const reportFailure = ({ detail: { ctx } }) => {
   if (!ctx || ctx.sourceEvent?.type === "every" || (ctx.response && ctx.response.status < 500)) return;
   const advice = ctx.request.method === "GET" ? "Try again." : "Check whether your change was saved, then try again.";
-  showToast(ctx.response ? "The server couldn't do that. Try again." : `The server didn't respond. ${advice}`, "bad");
+  const message = new DOMParser().parseFromString(ctx.text ?? "", "text/html").querySelector("[data-message]")?.textContent;
+  const refusal = message ?? "The server couldn't do that. Try again.";
+  showToast(ctx.response ? refusal : `The server didn't respond. ${advice}`, "bad");
 };
 document.addEventListener("htmx:response:error", reportFailure);
 document.addEventListener("htmx:error", reportFailure);

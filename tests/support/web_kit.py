@@ -14,6 +14,7 @@ import msgspec
 from litestar import Controller, Litestar, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from app.account_places import RequestCost
 from app.credentials import digest
 from app.errors import Conflict, Invalid, NotFound
 from app.health.controllers import HealthController, metrics
@@ -51,6 +52,7 @@ PAGES = {
     "_sheet.html": "<p>sheet {{ page.name }}</p>",
     "_form.html": "<form>again {{ form.errors|json }} {{ form.values|json }}</form>",
     "errors/problem.html": "<h1>{{ page.status }} {{ page.title }}</h1><p>{{ page.detail }}</p>",
+    "errors/_problem.html": "<p>{{ page.detail }}</p>",
     "schema/index.html": "{{ page.title }}",
 }
 STATEMENT = "secret-of-the-statement"
@@ -180,14 +182,14 @@ class People:
         )
 
     async def open_session(
-        self, session_id: UUID, account_id: UUID, request_id: str | None, *, page: bool
+        self, session_id: UUID, account_id: UUID, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> "NoWork | None":
         self.lookups += 1
         principal = await self.by_session(session_id, account_id)
         return NoWork(principal) if principal else None
 
     async def open_access_token(
-        self, token_hash: bytes, request_id: str | None, *, page: bool
+        self, token_hash: bytes, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> "NoWork | None":
         return NoWork(self.principal(self.owner, TOKEN_SCOPES)) if token_hash == digest("swy_view") else None
 
@@ -242,6 +244,7 @@ class Kit:
         app.state.settings = self.settings
         app.state.assets = assets
         app.state.identity = self.identity
+        app.state.record_pool = _nothing
         app.state.templates = Templates(self.settings, assets, folder / "templates")
         app.state.database_probe = app.state.redis_probe = _fine
         app.asgi_handler = ResponseMiddleware(app.asgi_handler, self.settings)
@@ -277,6 +280,10 @@ def limits_of(
 def shared_keys() -> KeyRing:
     """One key pair for all tests that do not look at keys: making one takes a tenth of a second."""
     return KeyRing(Path(tempfile.mkdtemp()))
+
+
+def _nothing() -> None:
+    """The gauges of a pool that is not there."""
 
 
 async def _fine() -> None:

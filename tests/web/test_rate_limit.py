@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -23,7 +23,8 @@ from app.web import rate_limit
 from app.web.rate_limit import Limiter, RedisBreaker, open_redis
 from app.web.request_limits import request_limits
 from scripts._lib.dev.valkey import Valkey
-from tests.support.web_kit import Kit, limits_of
+from tests.support.web_kit import BASE, JSON, Kit, limits_of
+from tests.support.world import World
 
 HOUR = 3600.0
 
@@ -153,6 +154,17 @@ async def test_limits_of_the_settings(tmp_path: Path) -> None:
         assert (limits.account.limit, limits.scripts.limit, limits.token.limit) == (600, 480, expected)
     least = request_limits(Settings(data_dir=tmp_path, rate_limit_per_minute=1), None, RedisBreaker())
     assert (least.account.limit, least.scripts.limit, least.token.limit) == (1, 1, 1)
+
+
+async def test_addresses_of_one_ipv6_network_count_as_one_client(world: World) -> None:
+    async def sign_in(address: str) -> int:
+        transport = httpx.ASGITransport(cast("Any", world.app), client=(address, 50000))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=JSON) as client:
+            return (await client.post("/sessions", json={})).status_code
+
+    statuses = [await sign_in(f"2001:db8:1:2::{number:x}") for number in range(61)]
+    assert (set(statuses[:60]), statuses[60]) == ({422}, 429)
+    assert await sign_in("2001:db8:1:3::1") == 422
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])

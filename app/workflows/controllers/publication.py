@@ -11,6 +11,7 @@ from app.web.actions import action, actions
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.paging import Paging, cursor_of, part_of
+from app.web.request_kinds import BULK
 from app.web.responses import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
@@ -35,7 +36,7 @@ class PublicationController(Controller):
     tags = ("workflows",)
     opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
-    @get("/publication", page="workflows/publication.html", guards=[may(VIEW)])
+    @get("/publication", page="workflows/publication.html", guards=[may(VIEW)], kind=BULK)
     async def plan(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> PublicationPage:
         """The publication plan: problems, the contacts that enter at once, changes, and what happens to
         active enrollments."""
@@ -54,7 +55,7 @@ class PublicationController(Controller):
             actions(publish_it),
         )  # fmt: skip
 
-    @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])
+    @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)], kind=BULK)
     async def publish(
         self, workflow_id: FromPath[UUID], data: JSONBody[PublishForm], work: NamedDependency[Work]
     ) -> Saved[Published]:

@@ -1,0 +1,36 @@
+"""Opens the unit of work of a request: in its turn, and with the limits of its kind."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from app.account_places import AccountPlaces
+from app.web.request import Request
+from app.web.request_kinds import cost_of
+from app.work import Actor, Principal, Work, open_work
+
+
+@asynccontextmanager
+async def open_request_work(
+    request: Request, account_id: UUID, actor: Actor, principal: Principal | None = None
+) -> AsyncIterator[Work]:
+    """Opens a unit of work in one account, which is rolled back unless it commits. Waits while the account
+    uses its share of this process or, for a heavy request, of the database; raises `Unavailable` when that
+    takes too long."""
+    state = request.app.state
+    places: AccountPlaces = state.places
+    cost = cost_of(request.scope)
+    async with (
+        places.turn(account_id, heavy=cost.heavy),
+        open_work(
+            state.runtime,
+            account_id,
+            actor,
+            principal=principal,
+            request_id=request.scope["state"].get("request_id"),
+            statement_seconds=cost.statement_seconds,
+        ) as work,
+    ):
+        if cost.heavy:
+            await places.claim(work.session)
+        yield work
