@@ -60,9 +60,10 @@ async def scene(world: World) -> AsyncIterator[FilledAccount]:
 
 
 async def snapshot(world: World, cast: Cast) -> dict[str, str]:
-    """A fingerprint of every row of our account."""
+    """A fingerprint of every row of our account, without the versions of catalogs: they also say that a row
+    was changed and changed back."""
     tables = {}
-    for name in (*Cast.TABLES, "memberships", "access_tokens"):
+    for name in (*sorted({*Cast.TABLES} - {"catalog_versions"}), "memberships", "access_tokens"):
         rows = await world.sql(
             f"select md5(coalesce(string_agg(t::text, ';' order by t::text), '')) as print from {name} t "  # noqa: S608 -- our names
             "where account_id = $1",
