@@ -56,6 +56,7 @@ from app.contacts.schemas import (
     ValuePage,
 )
 from app.contacts.use_cases import (
+    Catalogs,
     add_tag,
     contact_of,
     create_contact,
@@ -117,7 +118,8 @@ class ContactController(Controller):
         `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
         With `segment` (an id) the list offers to save its filter as that of the segment. With `fields`
         (names of a contact's fields, or “actions”) JSON has only these."""
-        catalog, tags = await work.fields.catalog(), await work.tags.names()
+        catalogs = await Catalogs.of(work)
+        catalog, tags = catalogs.fields, catalogs.tags
         items = [item for item in f or [] if item.strip()]
         added = [item for item in added_condition(field, op, value or [], unit, catalog) if item not in items]
         if limit is not None and not 1 <= limit <= LARGEST_PAGE:

@@ -23,6 +23,9 @@ from db.queries import contact_changes
 from db.queries.contact_changes import RecordedChange
 from db.queries.contact_pages import ContactRow, find_contact, lock_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
+from db.queries.fields import read_field_catalog
+from db.queries.programs import read_account
+from db.queries.tags import list_tag_names
 
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
@@ -40,9 +43,10 @@ class Catalogs(msgspec.Struct, frozen=True):
 
     @classmethod
     async def of(cls, work: Work) -> "Catalogs":
-        """Those of the account."""
-        account = await work.accounts.own()
-        return cls(await work.fields.catalog(), await work.tags.names(), account.default_region)
+        """Those of the account. Without repositories, which cost more than a catalog that is cached."""
+        account = await read_account(work.session)
+        fields, tags = await read_field_catalog(work.session), await list_tag_names(work.session)
+        return cls(fields, tags, account.default_region)
 
 
 def view_of(row: ContactRow, catalogs: Catalogs) -> ContactView:
