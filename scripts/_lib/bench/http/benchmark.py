@@ -9,7 +9,7 @@ from scripts._lib.bench.app_processes import running_worker
 from scripts._lib.bench.http.measured_run import HttpSizes, MeasuredRun
 from scripts._lib.bench.http.parts import PARTS
 from scripts._lib.bench.http.peers.processes import create_role
-from scripts._lib.bench.http.seeds import seed_accounts
+from scripts._lib.bench.http.seeds import seed_accounts, wait_until_counted
 from scripts._lib.bench.report import describe_machine
 from scripts._lib.bench.testbed import running_testbed
 from scripts._lib.dev.terminal import print_progress
@@ -35,6 +35,7 @@ async def measure(parts: Sequence[str], sizes: HttpSizes) -> dict[str, Any]:
         seeded = await seed_accounts(testbed, sizes.contacts, sizes.all_contacts, sizes.accounts)
         await create_role(testbed)
         await stack.enter_async_context(running_worker(testbed))
+        await wait_until_counted(testbed, seeded)
         run = MeasuredRun(testbed, seeded, sizes, stack)
         for part in parts:
             print_progress(f"{part} …")

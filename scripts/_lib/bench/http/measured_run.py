@@ -10,7 +10,7 @@ import msgspec
 from scripts._lib.bench.http.load_generator import Request
 from scripts._lib.bench.http.peers.processes import Peer, running_django, running_fastapi
 from scripts._lib.bench.http.processes import Site, running_site
-from scripts._lib.bench.http.seeds import Seeded, seed_large_account
+from scripts._lib.bench.http.seeds import Seeded, seed_large_account, wait_until_counted
 from scripts._lib.bench.testbed import Testbed
 from scripts._lib.dev.terminal import print_progress
 
@@ -59,6 +59,7 @@ class MeasuredRun:
         if self.large is None:
             print_progress(f"seeding {self.sizes.large_contacts:,} contacts and enrollments …")
             self.large = await seed_large_account(self.testbed, self.sizes.large_contacts)
+            await wait_until_counted(self.testbed, self.large)
         return self.large
 
     def next_contact(self) -> str:

@@ -5,6 +5,7 @@ lists and the page of a contact show is there in realistic numbers: three tags o
 values on half, an owner on two of three, three audit entries each.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -127,6 +128,11 @@ select account_id, id, seq, step_key, kind, entered_at, finished_at, outcome, de
          where e.account_id = $1 and (v.seq = 1 or e.status = 'active')) visits
 """
 
+HAS_COUNTERS = "select to_regclass('counter_states') is not null"
+FORGET_COUNTS = "truncate counter_deltas, counters, counter_states"
+COUNTED_FAMILIES = "select count(*) from counter_states where account_id = $1 and counted_at is not null"
+FAMILIES = 5
+
 
 @dataclass(frozen=True)
 class Seeded:
@@ -223,3 +229,13 @@ async def add_fields(testbed: Testbed, account: UUID) -> Sequence[UUID]:
             account, field_id, key, label, kind, options, place,
         )  # fmt: skip
     return ids
+
+
+async def wait_until_counted(testbed: Testbed, seeded: Seeded) -> None:
+    """Let the worker count anew what was seeded past the statements that count, and wait for an account."""
+    if not await testbed.admin.fetchval(HAS_COUNTERS):
+        return
+    await testbed.admin.execute(FORGET_COUNTS)
+    async with asyncio.timeout(300):
+        while await testbed.admin.fetchval(COUNTED_FAMILIES, seeded.account) < FAMILIES:  # noqa: ASYNC110 -- by the worker
+            await asyncio.sleep(0.5)
