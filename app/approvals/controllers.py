@@ -30,6 +30,7 @@ class ApprovalController(Controller):
         form="/approvals",
         fragment="approvals/_list.html",
         guards=[may(Permission.VIEW)],
+        status_code=200,
     )
     async def answer(
         self, approval_id: FromPath[UUID], data: JSONBody[AnswerForm], work: NamedDependency[Work]

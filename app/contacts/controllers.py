@@ -281,13 +281,15 @@ class ContactController(Controller):
         undo = f"/contacts/{contact_id}/restoration"
         return saved(work, contact, f"{contact.name} was deleted.", undo=undo)
 
-    @post("/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    @post(
+        "/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)], status_code=200
+    )
     async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactSaved]:
         """Restores a deleted contact. 409 when another contact has its email address or external ID."""
         contact = await restore_contact(work, contact_id)
         return saved(work, contact, f"{contact.name} was restored.")
 
-    @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)], status_code=200)
     async def add_tag(
         self, contact_id: FromPath[UUID], data: JSONBody[TagNameForm], work: NamedDependency[Work]
     ) -> Saved[ContactSaved]:

@@ -138,7 +138,7 @@ class EnrollmentController(Controller):
         """One enrollment: its path so far, what it waits for, and why it entered."""
         return await enrollment_page(work, enrollment_id)
 
-    @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(MANAGE)])
+    @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(MANAGE)], status_code=200)
     async def remove(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -146,7 +146,7 @@ class EnrollmentController(Controller):
         await remove_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Removed from the workflow.")
 
-    @post("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(MANAGE)])
+    @post("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(MANAGE)], status_code=200)
     async def pause(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -162,7 +162,7 @@ class EnrollmentController(Controller):
         await resume_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Resumed.")
 
-    @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(MANAGE)])
+    @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(MANAGE)], status_code=200)
     async def jump(
         self, enrollment_id: FromPath[UUID], data: JSONBody[JumpForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -170,13 +170,13 @@ class EnrollmentController(Controller):
         await jump(work, enrollment_id, data.step)
         return await _saved(work, enrollment_id, "Moved to the step you chose.")
 
-    @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(MANAGE)])
+    @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(MANAGE)], status_code=200)
     async def skip(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Ends the wait now."""
         await skip_wait(work, enrollment_id)
         return await _saved(work, enrollment_id, "Wait skipped.")
 
-    @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(MANAGE)])
+    @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(MANAGE)], status_code=200)
     async def retry(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -194,7 +194,7 @@ class EffectController(Controller):
     path = "/effects/{effect_id:uuid}"
     tags = ("enrollments",)
 
-    @post("/settlement", guards=[may(MANAGE)])
+    @post("/settlement", guards=[may(MANAGE)], status_code=200)
     async def settle(
         self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -205,7 +205,7 @@ class EffectController(Controller):
         note = "Marked as sent." if data.sent else "Sending again." if page.status == "active" else NOT_SENT
         return Saved(page, see=page.href, created=False, note=note)
 
-    @post("/retry", guards=[may(Permission.RUN_JOBS)])
+    @post("/retry", guards=[may(Permission.RUN_JOBS)], status_code=200)
     async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Retries an effect at once if it waits for its next attempt; if it failed permanently, its step
         starts again."""
@@ -213,7 +213,7 @@ class EffectController(Controller):
         page = await enrollment_page(work, enrollment_id)
         return Saved(page, see="/jobs", created=False, note="Retrying.")
 
-    @post("/cancellation", guards=[may(Permission.RUN_JOBS)])
+    @post("/cancellation", guards=[may(Permission.RUN_JOBS)], status_code=200)
     async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Cancels an effect that was not sent; its enrollment fails and does not continue without it."""
         enrollment_id = await cancel_effect(work, effect_id)

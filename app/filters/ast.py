@@ -2,9 +2,10 @@
 branches and goals all store this union; `evaluate` compiles it to Python and `db.filters` to SQL."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from app.filters.event_kinds import FORMER_KINDS
 
@@ -122,9 +123,9 @@ class Predicate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """One condition on one field. `value` is null, one value or a list, as `ARITY[op]` says; numbers may
     be text (all a form sends), dates are ISO text; tags, members, segments and workflows are ids."""
 
-    field: str
+    field: Annotated[str, Meta(examples=["city", "tags"])]
     op: Op
-    value: Value = None
+    value: Annotated[Value, Meta(examples=["Oslo", 3, "7 days", ["CA", "NY"], None])] = None
 
     def __post_init__(self) -> None:
         if self.field == "history" and isinstance(self.value, list):

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from litestar import Controller, Response, get
-from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.exceptions import NotAuthorizedException, NotFoundException, PermissionDeniedException
+from litestar.openapi.datastructures import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.credentials import digest
@@ -34,7 +35,7 @@ class HealthController(Controller):
         """Answers while the process runs; checks nothing else."""
         return Live()
 
-    @get("/ready", public=True, foreign=True)
+    @get("/ready", public=True, foreign=True, responses={503: ResponseSpec(Ready, description="No database.")})
     async def ready(self, request: Request) -> Response[Ready]:
         """200 when the server can handle requests, also without Redis (degraded); 503 without the
         database, and when the server is about to end."""
@@ -49,7 +50,12 @@ class HealthController(Controller):
         )
         return Response(readiness, status_code=200 if database and not ending else 503)
 
-    @get("/workers", public=True, foreign=True)
+    @get(
+        "/workers",
+        public=True,
+        foreign=True,
+        responses={503: ResponseSpec(Workers, description="No worker that works.")},
+    )
     async def workers(self, request: Request) -> Response[Workers]:
         """200 while a worker runs; 503 when no worker runs, when the engine is held and workers do nothing,
         or when the database cannot be read."""
@@ -103,7 +109,15 @@ async def responds(probe: Probe) -> bool:
     return True
 
 
-@get("/metrics", public=True, foreign=True, produces="*/*", tags=["health"])
+@get(
+    "/metrics",
+    public=True,
+    foreign=True,
+    produces="*/*",
+    media_type="text/plain",
+    tags=["health"],
+    raises=[NotAuthorizedException, NotFoundException, PermissionDeniedException],
+)
 async def metrics(request: Request) -> Response[bytes]:
     """Counters of the whole installation in Prometheus's text format. The caller sends METRICS_TOKEN as the
     bearer token."""

@@ -55,7 +55,13 @@ class ImportController(Controller):
         upload_action = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
         return UploadPage(most, MOST_ROWS, actions(upload_action))
 
-    @get("/sample.csv", guards=[may(Permission.VIEW)], produces="*/*", sync_to_thread=False)
+    @get(
+        "/sample.csv",
+        guards=[may(Permission.VIEW)],
+        produces="*/*",
+        media_type="text/csv",
+        sync_to_thread=False,
+    )
     def sample_file(self) -> Response[str]:
         """A small file to try the import with."""
         return Response(sample_csv(), media_type=CSV, headers=_attachment("sample-contacts.csv"))
@@ -86,7 +92,7 @@ class ImportController(Controller):
         refused = request.scope["state"].get("form") is not None
         return await _page(work, import_id, columns=columns or refused)
 
-    @post("/{import_id:uuid}/mapping", form="/imports/{import_id}", guards=[may(IMPORT)])
+    @post("/{import_id:uuid}/mapping", form="/imports/{import_id}", guards=[may(IMPORT)], status_code=200)
     async def map_columns(
         self, import_id: FromPath[UUID], data: JSONBody[MappingForm], work: NamedDependency[Work]
     ) -> Saved[ImportPage]:
@@ -94,13 +100,15 @@ class ImportController(Controller):
         await start_check(work, import_id, data)
         return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
 
-    @post("/{import_id:uuid}/run", form="/imports/{import_id}", guards=[may(IMPORT)])
+    @post("/{import_id:uuid}/run", form="/imports/{import_id}", guards=[may(IMPORT)], status_code=200)
     async def run(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
         """Starts writing contacts, as a job; a stopped run continues."""
         await start_run(work, import_id)
         return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
 
-    @post("/{import_id:uuid}/cancellation", form="/imports/{import_id}", guards=[may(IMPORT)])
+    @post(
+        "/{import_id:uuid}/cancellation", form="/imports/{import_id}", guards=[may(IMPORT)], status_code=200
+    )
     async def stop(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
         """Stops an import; contacts that were written stay."""
         await cancel_import(work, import_id)
@@ -108,7 +116,7 @@ class ImportController(Controller):
         note = "The import was canceled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
 
-    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*", kind=BULK)
+    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*", media_type="text/csv", kind=BULK)
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The rejected lines as they are in the file, with their line number and the reason in front."""
         import_ = await load_import(work, import_id)

@@ -5,6 +5,7 @@ from uuid import UUID
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from app.credentials import digest
@@ -87,7 +88,15 @@ class DeliveryController(Controller):
     path = "/hooks/{token:str}"
     tags = ("hooks",)
 
-    @post(public=True, foreign=True, status_code=202, reads=content_negotiation.JSON, limits=DELIVERY)
+    @post(
+        public=True,
+        foreign=True,
+        status_code=202,
+        reads=content_negotiation.JSON,
+        limits=DELIVERY,
+        responses={200: ResponseSpec(DeliveryReceipt, description="Accepted earlier.")},
+        raises=[NotAuthorizedException, TooManyRequestsException],
+    )
     async def receive(self, token: FromPath[str], request: Request) -> Shaped[DeliveryReceipt]:
         """Accepts a JSON delivery. The URL contains the secret. With `webhook-id` (Standard Webhooks) or
         `Idempotency-Key` a delivery is accepted once in 30 days: repeats answer 200 with the same event."""

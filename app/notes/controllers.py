@@ -44,7 +44,7 @@ class NoteController(Controller):
         see = f"/contacts/{note.contact_id}"
         return Saved(page, see=see, created=False, note="Note deleted.", undo=undo)
 
-    @post("/notes/{note_id:uuid}/restoration", guards=[may(EDIT)])
+    @post("/notes/{note_id:uuid}/restoration", guards=[may(EDIT)], status_code=200)
     async def restore_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteView]:
         """Restores a deleted note that the caller wrote."""
         note = await restore_note(work, note_id)

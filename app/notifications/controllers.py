@@ -27,14 +27,14 @@ class NotificationController(Controller):
         """Your notifications from workflows: all unread ones, and pages of those that you have read."""
         return await notification_list(work, paging)
 
-    @post("/reading", form="/notifications", fragment=LIST, guards=[may(Permission.VIEW)])
+    @post("/reading", form="/notifications", fragment=LIST, guards=[may(Permission.VIEW)], status_code=200)
     async def read_all(self, work: NamedDependency[Work]) -> Saved[NotificationList]:
         """Marks all your notifications as read."""
         await mark_all_read(work)
         return Saved(await notification_list(work), see="/notifications", created=False)
 
     @post("/{notification_id:uuid}/reading", form="/notifications", fragment=LIST,
-          guards=[may(Permission.VIEW)])  # fmt: skip
+          guards=[may(Permission.VIEW)], status_code=200)  # fmt: skip
     async def read(
         self, notification_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[NotificationList]:

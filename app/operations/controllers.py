@@ -43,13 +43,13 @@ class JobController(Controller):
         """One job and its progress."""
         return await job_page(work, job_id)
 
-    @post("/{job_id:uuid}/retry", form=SHOW, guards=[may(RUN)])
+    @post("/{job_id:uuid}/retry", form=SHOW, guards=[may(RUN)], status_code=200)
     async def retry(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
         """Queues a failed or canceled job again."""
         await retry_job(work, job_id)
         return await _saved(work, job_id, "The job is being retried.")
 
-    @post("/{job_id:uuid}/cancellation", form=SHOW, guards=[may(RUN)])
+    @post("/{job_id:uuid}/cancellation", form=SHOW, guards=[may(RUN)], status_code=200)
     async def cancel(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
         """Cancels a job; the rows that it has written stay."""
         await cancel_job(work, job_id)
@@ -60,7 +60,7 @@ class BreakerController(Controller):
     path = "/breakers"
     tags = ("jobs",)
 
-    @post("/{workflow_id:uuid}/{step_key:str}/trial", form="/jobs", guards=[may(RUN)])
+    @post("/{workflow_id:uuid}/{step_key:str}/trial", form="/jobs", guards=[may(RUN)], status_code=200)
     async def trial(
         self, workflow_id: FromPath[UUID], step_key: FromPath[str], work: NamedDependency[Work]
     ) -> Saved[JobList]:

@@ -67,7 +67,13 @@ class SessionController(Controller):
     path = "/sessions"
     tags = ("sessions",)
 
-    @post(form="/sign-in", shows_secret=True, public=True, before_body=count_network)
+    @post(
+        form="/sign-in",
+        shows_secret=True,
+        public=True,
+        before_body=count_network,
+        raises=[NotAuthorizedException],
+    )
     async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
         """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
         state, network = request.app.state, request.scope["state"]["network"]

@@ -62,7 +62,7 @@ class TaskController(Controller):
         await change_task(work, task_id, data)
         return Saved(await show_task(work, task_id), see="/tasks", created=False, note="The task was saved.")
 
-    @post("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)])
+    @post("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)], status_code=200)
     async def complete(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:
@@ -92,7 +92,7 @@ class TaskController(Controller):
         note, undo = f"“{task.title}” was deleted.", f"{undo}?back={data.back}"
         return Saved(page, see=_back(data, task), created=False, note=note, undo=undo)
 
-    @post("/tasks/{task_id:uuid}/restoration", guards=[may(EDIT)])
+    @post("/tasks/{task_id:uuid}/restoration", guards=[may(EDIT)], status_code=200)
     async def restore_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskView]:

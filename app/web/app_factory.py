@@ -13,13 +13,14 @@ from redis.asyncio import Redis
 
 from app.redaction import hide_paths
 from app.settings import Settings
-from app.web import openapi
 from app.web.auth import Authenticate, Directory, Identity
 from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
+from app.web.openapi.controllers import SchemaController
+from app.web.openapi.document import config
 from app.web.params import remember_parameters
 from app.web.rate_limit import RedisBreaker
 from app.web.request import Request
@@ -68,7 +69,7 @@ def build_app(
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,
         multipart_form_part_limit=PARTS,
-        openapi_config=openapi.config(),
+        openapi_config=config(SchemaController),
         logging_config=None,
         lifespan=lifespan,
         plugins=plugins,

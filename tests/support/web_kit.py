@@ -20,12 +20,13 @@ from app.errors import Conflict, Invalid, NotFound
 from app.health.controllers import HealthController, metrics
 from app.permissions import Permission, Role, allowed
 from app.settings import Settings
-from app.web import openapi
 from app.web.auth import Authenticate, Identity
 from app.web.cookies import Cookies
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
+from app.web.openapi.controllers import SchemaController
+from app.web.openapi.document import config
 from app.web.params import remember_parameters
 from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.request import Request
@@ -234,7 +235,7 @@ class Kit:
             response_class=Shaped,
             before_request=cast("Any", prepare),
             exception_handlers=EXCEPTION_HANDLERS,
-            openapi_config=openapi.config(),
+            openapi_config=config(SchemaController),
             middleware=[Authenticate(self.identity), LimitRate(limits)],
             request_max_body_size=4000,
             logging_config=None,

@@ -35,7 +35,14 @@ class BuilderController(Controller):
         kinds, counts, totals = await live_counts(work, workflow_id)
         return CountsPage(counts, kinds, totals, [])
 
-    @post("/undo", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(
+        "/undo",
+        page=PAGE,
+        fragment=WORKBENCH,
+        form="/workflows/{workflow_id}",
+        guards=[may(EDIT)],
+        status_code=200,
+    )
     async def undo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -44,7 +51,14 @@ class BuilderController(Controller):
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Undone.")
 
-    @post("/redo", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(
+        "/redo",
+        page=PAGE,
+        fragment=WORKBENCH,
+        form="/workflows/{workflow_id}",
+        guards=[may(EDIT)],
+        status_code=200,
+    )
     async def redo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:

@@ -96,6 +96,7 @@ class PublicationController(Controller):
         "/versions/{number:int}/restoration",
         form="/workflows/{workflow_id}/versions/{number}",
         guards=[may(EDIT)],
+        status_code=200,
     )
     async def restore(
         self,

@@ -85,7 +85,12 @@ class StepController(Controller):
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Saved.")
 
     @post(
-        AT + "/position", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)]
+        AT + "/position",
+        page=PAGE,
+        fragment=WORKBENCH,
+        form="/workflows/{workflow_id}",
+        guards=[may(EDIT)],
+        status_code=200,
     )
     async def move(
         self,

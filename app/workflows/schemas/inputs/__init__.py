@@ -83,6 +83,8 @@ class PositionForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AddTriggerForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Its kind, and its `config`, which is checked at once; without one it may be filled in later."""
+
     kind: TriggerKind
     rev: Rev
     config: TriggerInput | None = None
