@@ -35,7 +35,9 @@ class HealthController(Controller):
         """Answers while the process runs; checks nothing else."""
         return Live()
 
-    @get("/ready", public=True, foreign=True, responses={503: ResponseSpec(Ready, description="No database.")})
+    @get(
+        "/ready", public=True, foreign=True, responses={503: ResponseSpec(Ready, description="No database.")}
+    )
     async def ready(self, request: Request) -> Response[Ready]:
         """200 when the server can handle requests, also without Redis (degraded); 503 without the
         database, and when the server is about to end."""

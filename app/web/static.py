@@ -125,7 +125,14 @@ def bundle(name: str, contents: dict[str, bytes]) -> bytes:
     )
 
 
-@get("/static/{name:path}", public=True, foreign=True, sync_to_thread=False, produces="*/*", include_in_schema=False)
+@get(
+    "/static/{name:path}",
+    public=True,
+    foreign=True,
+    sync_to_thread=False,
+    produces="*/*",
+    include_in_schema=False,
+)
 def static_file(name: FromPath[str], request: Request) -> Response[bytes]:
     """A file of the interface."""
     asset = request.app.state.assets.find(name.lstrip("/"))

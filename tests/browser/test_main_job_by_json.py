@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Live
+from tests.support.live_app import Live
 from tests.support.world import PASSWORD, World
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "examples" / "main_job.py"

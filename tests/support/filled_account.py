@@ -29,9 +29,8 @@ class FilledAccount:
         ]
 
 
-@pytest.fixture
-async def scene(world: World) -> AsyncIterator[FilledAccount]:
-    cast = await cast_of(world)
+async def ids_of(world: World, cast: Cast) -> dict[str, Any]:
+    """A value of the account for each name in paths and forms, with a session and a token of its owner."""
     token_id = uuid7()
     ids: dict[str, Any] = {
         "contact_id": cast.contact, "tag_id": cast.tag, "field_id": cast.field, "import_id": cast.upload,
@@ -55,6 +54,13 @@ async def scene(world: World) -> AsyncIterator[FilledAccount]:
         "values ($1, $2, $3, 'x', $4, 'x', '[]', clock_timestamp() + interval '1 day')",
         token_id, cast.owner.user_id, cast.account, token_id.bytes,
     )  # fmt: skip
+    return ids
+
+
+@pytest.fixture
+async def scene(world: World) -> AsyncIterator[FilledAccount]:
+    cast = await cast_of(world)
+    ids = await ids_of(world, cast)
     async with AsyncExitStack() as stack:
         yield FilledAccount(world, cast, ids, stack)
 

@@ -17,6 +17,7 @@ PEERS = "scripts/_lib/bench/http/peers"
 LOCKS = {
     "requirements/run.lock": ["pyproject.toml"],
     "requirements/dev.lock": ["pyproject.toml", "--group", "pyproject.toml:dev"],
+    "requirements/clients.lock": ["--group", "pyproject.toml:clients"],
     "requirements/node.lock": ["--group", "pyproject.toml:node"],
     f"{PEERS}/fastapi.lock": [f"{PEERS}/fastapi.in"],
     f"{PEERS}/django.lock": [f"{PEERS}/django.in"],

@@ -1,4 +1,5 @@
-"""`scripts/test`: finds or fetches a Chromium and an nginx, then runs pytest with the arguments."""
+"""`scripts/test`: finds or fetches a Chromium, an nginx and the tools of generated clients, then runs pytest
+with the arguments."""
 
 import os
 import subprocess
@@ -6,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts._lib.dev import chromium, nginx
+from scripts._lib.dev import chromium, client_tools, nginx
 from scripts._lib.dev.setup import sync_vendor_or_exit
 from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
 BROWSER_TESTS = ROOT / "tests" / "browser"
 DEPLOYMENT_TESTS = ROOT / "tests" / "deployment"
+CLIENT_TESTS = ROOT / "tests" / "clients"
 OPTIONS_WITH_VALUE = {"-k", "-m", "-n", "-p", "-c", "-o", "-W", "--maxfail", "--durations", "--tb", "--dist"}
 
 
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             env[nginx.VARIABLE] = str(program)
         else:
             missing.append(f"deployment tests, because there is {reason}")
+    if may_select(CLIENT_TESTS, pytest_arguments):
+        missing += missing_client_tools()
     if may_select(BROWSER_TESTS, pytest_arguments):
         warning = sync_vendor_or_exit()
         if warning:
@@ -83,6 +87,20 @@ def may_select(folder: Path, arguments: list[str]) -> bool:
     return not paths or any(
         path == folder or folder in path.parents or path in folder.parents for path in paths
     )
+
+
+def missing_client_tools() -> list[str]:
+    """Installs what the tests of generated clients need; names the tests that skip without it."""
+    missing = []
+    for tests, install in (
+        ("the Python client and the fuzzer", client_tools.python_tools),
+        ("the TypeScript client", client_tools.node_tools),
+    ):
+        try:
+            install()
+        except client_tools.ToolsMissing as reason:
+            missing.append(f"{tests} ({reason})")
+    return missing
 
 
 def exclude_browser_tests(arguments: list[str]) -> list[str]:

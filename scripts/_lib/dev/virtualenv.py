@@ -126,14 +126,16 @@ def install(version: tuple[int, int]) -> None:
     STAMP.write_text(stamp(LOCK.read_bytes(), venv_version()))
 
 
-def pip_install(*arguments: str) -> list[str]:
-    """The command that installs a lock into `.venv`, or elsewhere by `arguments`.
+def pip_install(*arguments: str, into: Path = PYTHON) -> list[str]:
+    """The command that installs a lock into `.venv`, into the environment of another Python (`into`), or
+    elsewhere by `arguments`.
 
     There is no resolver: a lock is complete, and every file in it has its hash.
     """
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--retries=2", "--no-input"]
     quiet = ["--disable-pip-version-check", "--progress-bar=off"]
-    return [str(PYTHON), "-m", "pip", "install", *options, *quiet, *arguments]
+    elsewhere = [] if into == PYTHON else ["--python", str(into)]
+    return [str(PYTHON), "-m", "pip", *elsewhere, "install", *options, *quiet, *arguments]
 
 
 def has_working_pip() -> bool:
