@@ -45,7 +45,7 @@ def check_query(request: Request) -> None:
     if not request.scope["query_string"] or handler.opt.get("foreign"):
         return
     declared: Mapping[str, bool] = handler.opt["query"]
-    pairs = request.query_params.multi_items()
+    pairs = list(request.query_params.multi_items())
     unknown, twice, blank = _compare(pairs, declared)
     if blank and request.method not in UNSAFE:
         request.replace_query([(name, value) for name, value in pairs if value or declared.get(name, True)])

@@ -88,7 +88,7 @@ async def test_pages_of_one_row_lead_through_every_list_and_back(scene: FilledAc
 OF_ONE_ROW = {"/workflows/{workflow_id}/hooks"}
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=ten"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=ten", "after=&limit=201"])
 async def test_a_limit_out_of_range_is_refused(scene: FilledAccount, query: str) -> None:
     script, browser = await scene.clients(scene.cast.owner)
     problems = []

@@ -249,7 +249,8 @@ def test_a_route_that_creates_nothing_declares_200(world: World) -> None:
     """The document has the declared status; what `Saved` answers at run time has to be the same."""
     for (method, path), handler in handlers(world.app).items():
         source = inspect.getsource(handler.fn)
-        if "created=False" in source or "_saved(" in source:
+        helped = re.search(r"\b_?saved\(", source) and "created=True" not in source
+        if helped or "created=False" in source:
             assert handler.status_code == 200, f"{method} {path}"
 
 
