@@ -116,7 +116,13 @@ class ImportController(Controller):
         note = "The import was canceled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
 
-    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*", media_type="text/csv", kind=BULK)
+    @get(
+        "/{import_id:uuid}/bad.csv",
+        guards=[may(Permission.VIEW)],
+        produces="*/*",
+        media_type="text/csv",
+        kind=BULK,
+    )
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The rejected lines as they are in the file, with their line number and the reason in front."""
         import_ = await load_import(work, import_id)

@@ -17,7 +17,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from app.json_types import Json, JsonObject
 from app.web import content_negotiation
-from app.web.openapi.schemas import schema_of
+from app.web.openapi.schemas import alternatives, schema_of
 from app.web.problems import Problem
 from app.web.request_checks import readable
 from app.web.responses import Saved, offers
@@ -111,7 +111,8 @@ def answered(handler: HTTPRouteHandler) -> object:
 
 def types_of(handler: HTTPRouteHandler) -> Iterator[object]:
     """The types of all successful answers of a handler."""
-    yield from (kind for kind in (answered(handler), *_declared(handler)) if kind is not None)
+    for kind in (answered(handler), *_declared(handler)):
+        yield from () if kind is None else alternatives(kind)
 
 
 def _declared(handler: HTTPRouteHandler) -> list[object]:

@@ -5,6 +5,8 @@ generators: patterns of ECMAScript, what is always in an answer is required, and
 openapi-typescript requires a property that has a `default`, also in a body."""
 
 from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import msgspec
 from litestar.datastructures import UploadFile
@@ -27,8 +29,15 @@ def component_schemas(read: Iterable[object], returned: Iterable[object]) -> Jso
     return {name: _with_defaults_as_words(merged[name]) for name in sorted(merged)}
 
 
+def alternatives(kind: object) -> tuple[object, ...]:
+    """The types of a union, one by one: msgspec has no schema for a union of structs without tags."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 def schema_of(kind: object) -> Json:
     """The schema of a type; of a struct, a reference to its component."""
+    if len(kinds := alternatives(kind)) > 1:
+        return {"anyOf": [schema_of(each) for each in kinds]}
     (schema,), _ = msgspec.json.schema_components([kind], schema_hook=_of_other_types, ref_template=REFERENCE)
     return _for_generators(schema)
 

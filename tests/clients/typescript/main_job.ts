@@ -103,6 +103,7 @@ async function followContacts(client: Client, workflow_id: string): Promise<void
   const listed = await ok(
     client.GET("/contacts", { params: { query: { sort: "-created_at", limit: CONTACTS, f: ["email:not_empty"] } } }),
   );
+  ensure("columns" in listed, "without `fields` it is the whole list");
   const ids = listed.items.map((contact) => contact.id);
   ensure(ids.length === CONTACTS, `the list has ${ids.length} contacts`);
   await ok(client.POST("/contacts/bulk/tags", { body: { ids, tag: `vip-${RUN}` } }));
