@@ -59,6 +59,7 @@ def open_engine(
         "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
         # A query uses one processor: with more, the searches of one account would take all of them.
         "max_parallel_workers_per_gather": "0",
+        "app.counts": "on",  # see db/queries/counters.py
     }
     engine = create_async_engine(
         driver_url(url),

@@ -33,6 +33,7 @@ from db.connection import refuse_strong_role
 from db.queries.due_accounts import find_due_accounts
 from db.queries.turn_counts import add_turns
 from db.queries.worker_heartbeats import delete_silent_workers, record_worker
+from jobs import counter_upkeep
 from jobs.executors import Executor, InlineExecutor, SaqExecutor
 from jobs.saq_workers import SaqWorkers
 from jobs.settings import SWEEP_SECONDS
@@ -122,6 +123,15 @@ class WorkerProcess:
                     await self.guard.heartbeat()
             await _rest(self.stop, self.runtime.settings.gone_seconds / 3)
 
+    async def keep_counters(self) -> None:
+        """Folds the deltas of the counters, and counts what is not known."""
+        while not self.stop.is_set():
+            await _rest(self.stop, counter_upkeep.FOLD_SECONDS)
+            try:
+                await counter_upkeep.keep_counters(self.runtime)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                self._warn("database.unreachable", error)
+
     async def record_heartbeat(self, *, last: bool = False) -> None:
         """Writes that this worker lives, or with `last` that it ends, and the turns since the last
         heartbeat."""
@@ -154,7 +164,9 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Works until `stop` is set, then finishes the work in progress, within GRACE_SECONDS."""
-        loops = [self.sweep, self.heartbeat, self.saq.listen, *self.executor.loops()]
+        loops = [
+            self.sweep, self.heartbeat, self.keep_counters, self.saq.listen, *self.executor.loops()
+        ]  # fmt: skip
         running = [asyncio.ensure_future(loop()) for loop in loops]
         log.info("worker.started", id=str(self.id), pid=os.getpid(), executor=self.runtime.settings.executor)
         await self.stop.wait()

@@ -18,6 +18,7 @@ from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.sessions.throttle import Throttle
 from app.settings import Settings
+from jobs import counter_upkeep
 from scripts._lib.dev.postgres import Postgres
 from scripts._lib.dev.valkey import Valkey
 from tests.support.fakes import Outside, TestClock
@@ -101,12 +102,17 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Litestar]:
 
 
 @pytest.fixture
-def world(app: Litestar, runtime: Runtime, admin_url: str, outside: Outside, clock: TestClock) -> World:
-    """The app without history: nothing sent, the clock right, no member throttled."""
+async def world(
+    app: Litestar, runtime: Runtime, admin_url: str, outside: Outside, clock: TestClock
+) -> AsyncIterator[World]:
+    """The app without history: nothing sent, the clock right, no member throttled. At the end of each test
+    the counters of its accounts are what they count."""
     outside.clear()
     clock.reset()
     app.state.throttle = Throttle(None)
-    return World(app, admin_url, outside.mails, runtime)
+    test_world = World(app, admin_url, outside.mails, runtime)
+    yield test_world
+    await test_world.check_counters()
 
 
 @asynccontextmanager
@@ -127,4 +133,5 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 
 
 def pytest_configure() -> None:
+    counter_upkeep.FOLD_SECONDS = 3600  # a worker would count the accounts of all tests
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))

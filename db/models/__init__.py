@@ -3,6 +3,7 @@
 from db.models.base import Base
 from db.models.catalogs import CatalogVersion
 from db.models.contacts import Contact, ContactTag, CustomField, Tag
+from db.models.counters import Counter, CounterDelta, CounterState
 from db.models.enrollments import (
     Approval,
     CircuitBreaker,
@@ -42,6 +43,9 @@ __all__ = [
     "CircuitBreaker",
     "Contact",
     "ContactTag",
+    "Counter",
+    "CounterDelta",
+    "CounterState",
     "CustomField",
     "Effect",
     "EngineState",

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.json_types import JsonObject
+from db.queries.counters import COUNT_WRITTEN_VISITS, append_counts, place_changes
 from db.queries.due_work import due_workflows
 from db.queries.statements import execute, fetch_all, fetch_scalar
 
@@ -114,17 +115,22 @@ update enrollments set status = 'failed', exit_reason = 'failed_permanent', erro
  where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
 """)
 # For a step that failed before it began. An existing row is the visit in which it failed.
-_INSERT_FAILED_EXECUTION = text("""
+_INSERT_FAILED_EXECUTION = text(f"""
+with written as (
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, error)
 select e.id, e.seq, :step, :kind, cast(:now as timestamptz), cast(:now as timestamptz), 'failed', :error
   from enrollments e where e.account_id = current_account() and e.id = :id
-on conflict do nothing
-""")
-_FAIL_OPEN_EXECUTIONS = text("""
+on conflict do nothing returning enrollment_id, step_key, outcome, detail)
+{COUNT_WRITTEN_VISITS}
+""")  # noqa: S608 -- a constant
+_FAIL_OPEN_EXECUTIONS = text(f"""
+with written as (
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error
  where account_id = current_account() and enrollment_id = :id and finished_at is null
-""")
+returning enrollment_id, step_key, outcome, detail)
+{COUNT_WRITTEN_VISITS}
+""")  # noqa: S608 -- a constant
 
 
 async def claim_due_enrollments(session: AsyncSession, now: datetime, most: int) -> list[ClaimedEnrollment]:
@@ -175,7 +181,11 @@ async def park_enrollment(
         error=error,
         now=now,
     )
-    return parked is not None
+    if parked is None:
+        return False
+    before, key = (row.workflow_id, row.version, row.step_key, "active"), row.step_key or step
+    await append_counts(session, place_changes([(before, (row.workflow_id, row.version, key, "failed"))]))
+    return True
 
 
 async def fail_open_executions(session: AsyncSession, enrollment_id: UUID, error: str, now: datetime) -> None:

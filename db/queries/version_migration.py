@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.json_types import JsonObject
 from db.queries.batch_statements import BatchStatement, fetch_batch, write_batch
+from db.queries.counters import COUNT_WRITTEN_VISITS
 from db.queries.effect_claims import NEVER_TRIED
 from db.queries.statements import execute, fetch_all, fetch_scalar
 
@@ -141,11 +142,14 @@ update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = nu
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
    and f.status = 'claimed' and {NEVER_TRIED}
 """)  # noqa: S608 -- constants
-_CLOSE_VISITS = text("""
+_CLOSE_VISITS = text(f"""
+with written as (
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'left',
        detail = detail || cast(:detail as jsonb)
  where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[])) and finished_at is null
-""")
+returning enrollment_id, step_key, outcome, detail)
+{COUNT_WRITTEN_VISITS}
+""")  # noqa: S608 -- a constant
 _COUNT_ENROLLMENTS_AT_STEP = text("""
 select count(*) as enrollments from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version
@@ -206,6 +210,10 @@ select e.id from enrollments e
 _MIGRATE_ENROLLMENTS = BatchStatement(
     MovedEnrollment,
     """
+with before as (
+select e.workflow_id, e.version, e.step_key, e.status
+  from enrollments e join {v} on e.id = v.id where e.account_id = current_account()),
+     after as (
 update enrollments e
    set version = :version, step_key = v.step_key, fence = e.fence + 1,
        updated_at = cast(:now as timestamptz),
@@ -216,6 +224,11 @@ update enrollments e
                      then cast(:now as timestamptz) end
   from {v}
  where e.account_id = current_account() and e.id = v.id
+returning e.workflow_id, e.version, e.step_key, e.status)
+insert into counter_deltas (family, subject_id, version, step_key, state, n)
+select 'enrollments', workflow_id, version, coalesce(step_key, ''), status, sum(n)
+  from (select b.*, -1 as n from before b union all select a.*, 1 from after a) x
+ group by 2, 3, 4, 5 having sum(n) <> 0
 """,
 )
 _INSERT_MOVES = BatchStatement(

@@ -96,6 +96,7 @@ select w.id as workflow_id, (select count(*) from (
 _INSERT_ENROLLMENTS = BatchStatement(
     NewEnrollment,
     """
+with entered as (
 insert into enrollments
        (id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data,
           contact_deleted,
@@ -108,7 +109,11 @@ select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id
        case when not v.superseded then coalesce(v.settled_at, cast(:now as timestamptz)) end,
        case when not v.superseded then v.settled_at end, cast(:now as timestamptz)
   from {v}
-on conflict do nothing returning id, workflow_id, contact_id, root_event_id, depth
+on conflict do nothing returning id, workflow_id, contact_id, root_event_id, depth, version, status),
+     counted as (
+insert into counter_deltas (family, subject_id, version, state, n)
+select 'enrollments', workflow_id, version, status, count(*) from entered group by 2, 3, 4)
+select id, workflow_id, contact_id, root_event_id, depth from entered
 """,
 )
 _INSERT_DECISIONS = BatchStatement(

@@ -24,6 +24,7 @@ from db.models import Base, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
+from db.queries.counters import make_unknown
 from db.queries.statements import execute
 from db.seeds.contacts import SampleContact, field_id, tag_id, write_contact_tags
 from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
@@ -241,6 +242,7 @@ async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrol
     for table_rows in tables:
         session.add_all(table_rows)
         await session.flush()
+    await make_unknown(session, "enrollments", "visits")
     await write_contact_tags(session, rows.tags, session.info["now"])
     await execute(
         session,

@@ -20,6 +20,9 @@ SINGLE_STATEMENTS = {
     "jobs/worker.py": {
         "_write": "the next heartbeat of this worker, within seconds",
     },
+    "jobs/counter_upkeep.py": {
+        "count_in_account": "the next round of any worker; see tests/integration/db/test_counters.py",
+    },
     "db/auth_lookup.py": {
         "by_secret": "the next request writes when the session was last used",
         "by_access_token": "the next request writes when the token was last used",

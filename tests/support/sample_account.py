@@ -45,13 +45,13 @@ class Cast:
 
     TABLES: ClassVar[tuple[str, ...]] = (
         "approvals", "audit_logs", "catalog_versions", "circuit_breakers", "contact_tags", "contacts",
-        "custom_fields",
-        "effects", "enrollment_executions", "enrollment_migrations", "enrollment_moves", "enrollments",
-        "events", "import_rows", "imports", "inbound_deliveries", "inbound_webhooks", "inflight_batches",
-        "invitations", "jobs", "mailbox_messages", "notes", "notifications", "segment_members", "segments",
-        "step_states", "tags", "tasks", "trigger_decisions", "trigger_schedules", "workflow_actions",
-        "workflow_conditions", "workflow_goals", "workflow_references", "workflow_revisions",
-        "workflow_versions", "workflows",
+        "counter_deltas", "counter_states", "counters", "custom_fields", "effects",
+        "enrollment_executions", "enrollment_migrations", "enrollment_moves", "enrollments", "events",
+        "import_rows", "imports", "inbound_deliveries", "inbound_webhooks", "inflight_batches",
+        "invitations", "jobs", "mailbox_messages", "notes", "notifications", "segment_members",
+        "segments", "step_states", "tags", "tasks", "trigger_decisions", "trigger_schedules",
+        "workflow_actions", "workflow_conditions", "workflow_goals", "workflow_references",
+        "workflow_revisions", "workflow_versions", "workflows",
     )  # fmt: skip
 
     @property
@@ -201,6 +201,7 @@ def around_rows(cast: Cast) -> Rows:
         ("segments", {"id": cast.segment, "name": "Californians", "slug": "californians",
                       "filter": {"type": "predicate", "field": "state", "op": "is", "value": "CA"}}),
         ("segment_members", about | {"segment_id": cast.segment, "entered_at": NOW}),
+        ("counters", {"family": "segments", "subject_id": uuid7(), "n": 1}),
         ("inbound_webhooks", of | {"id": cast.hook, "trigger_key": "t9", "token_hash": cast.hook.bytes,
                                    "token_prefix": "wh_…"}),
         ("inbound_deliveries", {"webhook_id": cast.hook, "delivery_id": "evt_1", "event_id": cast.event}),

@@ -13,6 +13,7 @@ from litestar import Litestar
 from app.credentials import HASHER
 from app.runtime import Runtime
 from db.ids import uuid7
+from scripts._lib.faults.counter_check import WRONG_COUNTS
 from tests.support.web_kit import BASE, HTML, JSON, OWN
 
 PASSWORD = "correct horse battery"
@@ -36,6 +37,7 @@ class World:
         self, app: Litestar, admin_url: str, mails: list[tuple[str, str, str]], runtime: Runtime
     ) -> None:
         self.app, self.admin_url, self.mails, self.runtime = app, admin_url, mails, runtime
+        self.accounts: list[UUID] = []
 
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         connection = await asyncpg.connect(self.admin_url)
@@ -47,7 +49,17 @@ class World:
     async def account(self, name: str = "Acme") -> UUID:
         account_id = uuid7()
         await self.sql("insert into accounts (id, name) values ($1, $2)", account_id, name)
+        self.accounts.append(account_id)
         return account_id
+
+    async def check_counters(self) -> None:
+        """The counters of the accounts are what they count."""
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            for account in self.accounts:
+                assert await connection.fetch(WRONG_COUNTS, account) == []
+        finally:
+            await connection.close()
 
     async def person(
         self, role: str = "owner", account: UUID | None = None, password: str | None = HASH

@@ -2,6 +2,7 @@
 for each enrollment on which its steps decided, `ChangeSet.add` for one that ends for another reason, then
 `ChangeSet.write`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from uuid import UUID
@@ -34,6 +35,7 @@ from app.work import Work
 from db.ids import uuid7
 from db.queries import contact_batches as contacts
 from db.queries import enrollment_changes as changes
+from db.queries.counters import Place, Visit, append_counts, counts
 from db.queries.new_events import NewEvent, insert_events
 from db.queries.step_side_effects import StepAuditEntry, insert_audit_entries
 
@@ -66,6 +68,8 @@ class ChangeSet:
         self.canceled_visits: list[changes.VisitKey] = []
         self.ended: list[tuple[EnrolledRow, Decision]] = []
         self.side_records = SideRecords()
+        self.places: Counter[Place] = Counter()
+        self.visits: Counter[Visit] = Counter()
 
     def advance(self, row: ActingEnrollment, decision: Decision, program: Program | None) -> None:
         """Adds one claimed enrollment and the decision on it."""
@@ -79,6 +83,7 @@ class ChangeSet:
             self.stayed.append(changes.DueTime(row.id, decision.due_at))
             return
         self.enrollments.append(_update(row, decision))
+        self._count(row, decision)
         self.executions.extend(
             changes.NewExecution(
                 enrollment_id=row.id,
@@ -114,6 +119,23 @@ class ChangeSet:
                 else {"workflow_id": None, "not": str(row.workflow_id)}
             )
             self._event(row, LEAVE_REQUESTED, event_data)
+
+    def _count(self, row: EnrollmentRow, decision: Decision) -> None:
+        """Counts the enrollment at its new place, and the visits that ended. It was active: nothing decides
+        on one that has ended."""
+        if decision.step_key != row.step_key or decision.status is not Status.ACTIVE:
+            self.places[row.workflow_id, row.version, row.step_key, Status.ACTIVE] -= 1
+            self.places[row.workflow_id, row.version, decision.step_key, decision.status] += 1
+        for execution in decision.executions:
+            if execution.outcome is not None:
+                self._count_visit(row.workflow_id, execution.step_key, execution.outcome, execution.detail)
+        for closed in decision.closed:
+            self._count_visit(row.workflow_id, row.step_key or "", closed.outcome, closed.detail)
+
+    def _count_visit(self, workflow_id: UUID, step_key: str, outcome: Outcome, detail: JsonObject) -> None:
+        if counts(outcome, detail):
+            lane = str(detail.get("branch") or "")
+            self.visits[workflow_id, step_key, outcome, lane] += 1
 
     def _effects(self, row: EnrollmentRow, decision: Decision) -> None:
         for effect in decision.effects:
@@ -256,6 +278,7 @@ class ChangeSet:
         if self.ended_ids:
             error = "The enrollment ended before this was sent."
             await changes.cancel_unsent_effects(session, self.ended_ids, error)
+        await append_counts(session, self.places, self.visits)
 
 
 def _named(values: Json, names: Mapping[str, str]) -> Json:

@@ -3,11 +3,12 @@ enrollment before the effect, in the engine's order, and writes an audit entry."
 
 from uuid import UUID
 
-from app.enrollments.use_cases.membership import locked_row, refuse_twice, refuse_under_way
+from app.enrollments.use_cases.membership import locked_row, place_of, refuse_twice, refuse_under_way
 from app.errors import Conflict, NotFound
 from app.work import Work
 from db.models import Effect
 from db.models import Enrollment as Row
+from db.queries.counters import append_counts, place_changes
 
 
 async def settle_effect(work: Work, effect_id: UUID, *, sent: bool) -> UUID:
@@ -82,7 +83,9 @@ async def _begin_again(work: Work, row: Row) -> None:
     await refuse_under_way(work, [row.id])
     await refuse_twice(work, row)
     work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
+    before = place_of(row)
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
+    await append_counts(work.session, place_changes([(before, place_of(row))]))
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.wake_event_id = None
     if await work.effects.exists(enrollment_id=row.id, seq=row.seq, status="sent"):

@@ -16,6 +16,7 @@ from app.work import Work
 from db.ids import uuid7
 from db.models import Enrollment as Row
 from db.queries.contact_pages import find_contact_by_email, find_live_contacts
+from db.queries.counters import Place
 from db.queries.new_events import NewEvent, insert_events
 
 NOT_LIVE = "This enrollment has already ended."
@@ -77,6 +78,11 @@ async def locked_row(work: Work, enrollment_id: UUID) -> Row:
     if row is None:
         raise NotFound("enrollment")
     return row
+
+
+def place_of(row: Row) -> Place:
+    """Where the enrollment counts now."""
+    return row.workflow_id, row.version, row.step_key, row.status
 
 
 async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:

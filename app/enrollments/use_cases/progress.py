@@ -7,11 +7,12 @@ from uuid import UUID
 
 from app.enrollments.labels import SKIPPED
 from app.enrollments.pages import titles_of
-from app.enrollments.use_cases.membership import locked_row, refuse_twice, refuse_under_way
+from app.enrollments.use_cases.membership import locked_row, place_of, refuse_twice, refuse_under_way
 from app.errors import Conflict, Invalid
 from app.json_types import JsonObject
 from app.work import Work
 from db.models import Enrollment as Row
+from db.queries.counters import append_counts, place_changes
 from db.queries.enrollment_changes import cancel_unsent_effects
 from db.queries.step_side_effects import ClosedApproval, close_approvals
 from db.queries.version_migration import LockedEnrollment, close_visits
@@ -87,7 +88,9 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     work.audit(
         "enrollment.moved", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
     )
+    before = place_of(row)
     restart_at_step(row, step_key, work.now)
+    await append_counts(work.session, place_changes([(before, place_of(row))]))
     work.notify_worker("advance")
     await work.commit()
 

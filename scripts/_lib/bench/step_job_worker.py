@@ -179,7 +179,10 @@ async def main(account: UUID, tag: UUID, tag_name: str, concurrency: int) -> Non
     """Serve until `exit` or the end of the input."""
     logging.getLogger("saq").setLevel(logging.ERROR)
     settings = Settings.from_env()
-    pool = await asyncpg.create_pool(settings.database_url, min_size=concurrency, max_size=concurrency)
+    counting = {"app.counts": "on"}  # as in `testbed`
+    pool = await asyncpg.create_pool(
+        settings.database_url, min_size=concurrency, max_size=concurrency, server_settings=counting
+    )
     queue = Queue.from_url(settings.redis_url, name=QUEUE_NAME)
     steps = StepJobs(pool, queue, account, tag, tag_name)
     print("ready", flush=True)

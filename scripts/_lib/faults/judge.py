@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
+from scripts._lib.faults.counter_check import WRONG_COUNTS
 from scripts._lib.faults.delivery_checks import EFFECTS, check_deliveries
 from scripts._lib.faults.deployment import DATABASE, Deployment
 from scripts._lib.faults.expected_outcomes import ENROLLMENTS, missing_outcomes
@@ -111,6 +113,7 @@ class RunVerdict(msgspec.Struct):
     foreign: int = 0
     after_the_end: int = 0
     unaudited: int = 0
+    miscounted: int = 0
     unexpected_answers: int = 0
     worker_exits: int = 0
     too_little: int = 0
@@ -129,7 +132,7 @@ class RunVerdict(msgspec.Struct):
     MUST_BE_ZERO = (
         "lost", "acknowledged_missing", "early", "stale_writes", "repeats_without_key", "repeats_on_hold",
         "repeats_unexplained", "illegal_states", "out_of_order", "version_changes", "foreign",
-        "after_the_end", "unaudited", "unexpected_answers", "worker_exits", "too_little",
+        "after_the_end", "unaudited", "miscounted", "unexpected_answers", "worker_exits", "too_little",
     )  # fmt: skip
 
     def add(self, name: str, count: int, example: object) -> None:
@@ -164,6 +167,9 @@ async def judge(run: JudgedRun, accounts: list[LoadAccount]) -> RunVerdict:
     offered = {contact.id: contact for account in accounts for contact in account.offered if contact.id}
     await _check_acknowledged(run, accounts, verdict)
     await _check_states(run, verdict)
+    for account in accounts:
+        wrong = await run.sql(WRONG_COUNTS, UUID(account.id))
+        verdict.add("miscounted", len(wrong), wrong[:1])
     check_deliveries(deliveries, effects, accounts, verdict.add)
     for sentence in missing_outcomes(enrollments, effects, offered):
         verdict.add("lost", 1, sentence)

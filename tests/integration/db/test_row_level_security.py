@@ -28,7 +28,10 @@ FREE_KEYS = {
 }
 # References to a tenant row by its id alone, with the reason: none.
 DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
+    "accounts_to_count",
+    "accounts_with_counter_deltas",
     "accounts_with_old_events",
+    "count_unknown",
     "due_accounts",
     "due_work",
     "webhook_by_token",

@@ -24,6 +24,7 @@ from app.engine.core.triggers import (
 )
 from app.engine.matching.matcher import match_events
 from app.work import SYSTEM, open_work
+from db.queries.counters import make_unknown
 from tests.support.scenario import USER, Stage, ask
 
 DAY = Wait(amount=1, unit=Unit.DAYS)
@@ -352,6 +353,7 @@ async def test_event_during_a_version_move_is_not_lost(stage: Stage) -> None:
             ),
             {"id": row["id"], "until": mover.now + timedelta(days=7)},
         )
+        await make_unknown(mover.session, "enrollments")
         await mover.commit()
     await matching
     assert (await stage.enrollment(person))["wake_event_id"] is not None
