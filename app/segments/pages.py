@@ -1,6 +1,6 @@
 """Builds the pages of segments: the list, one segment, the form for a new one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,6 +29,7 @@ from app.web.paging import Paging, part_of
 from app.work import Work
 from db.models import Segment
 from db.queries.contact_pages import MOST_COUNTED_IN_LIST, count_contacts
+from db.queries.counters import read_sizes
 
 EDIT = Permission.EDIT_CONTACTS
 NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
@@ -51,7 +52,16 @@ async def segment_list(work: Work, paging: Paging) -> SegmentList:
     """Every segment, with the number of contacts in it."""
     context = await FilterContext.of(work)
     segments, links = part_of("/segments", await work.segments.sorted_by_name(), paging, attrgetter("id"))
-    return SegmentList([await view(work, segment, context) for segment in segments], *links, [])
+    sizes = await _stored_sizes(work, segments)
+    views = [await view(work, segment, context, sizes.get(segment.id)) for segment in segments]
+    return SegmentList(views, *links, [])
+
+
+async def _stored_sizes(work: Work, segments: Sequence[Segment]) -> dict[UUID, int]:
+    """The number of members of the watched segments that are not to be compared now: nothing to evaluate."""
+    stored = [segment.id for segment in segments if segment.due_at is not None and segment.due_at > work.now]
+    sizes = await read_sizes(work.session, "segments") if stored else None
+    return {} if sizes is None else {segment_id: sizes.get(segment_id, 0) for segment_id in stored}
 
 
 async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
@@ -95,10 +105,11 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     )
 
 
-async def view(work: Work, segment: Segment, context: FilterContext) -> SegmentView:
-    """A segment as the page shows it, with its number of contacts."""
-    expression = decode_filter_or_none(segment.filter)
-    total = await _total(work, expression, context) if expression is not None else None
+async def view(work: Work, segment: Segment, context: FilterContext, size: int | None = None) -> SegmentView:
+    """A segment as the page shows it, with its number of contacts, which is `size` if that is known."""
+    expression, total = decode_filter_or_none(segment.filter), size
+    if size is None and expression is not None:
+        total = await _total(work, expression, context)
     match, items = to_items(expression)
     return SegmentView(
         segment.id,

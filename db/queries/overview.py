@@ -1,9 +1,10 @@
-"""Totals for the overview, each a bounded read."""
+"""Totals for the overview: counters, and bounded reads."""
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.queries.counters import is_known, summed
 from db.queries.statements import fetch_one
 
 COUNT_LIMIT = 100_000
@@ -15,10 +16,16 @@ def _count(table: str, condition: str) -> str:
          where account_id = current_account() and {condition} limit {COUNT_LIMIT}) x)"""  # noqa: S608 -- constants
 
 
+def _known_or_count(family: str, state: str, condition: str) -> str:
+    """The counter, or while it is not known, how many rows up to COUNT_LIMIT."""
+    return f"""case when {is_known(family)} then {summed(family, f"state = '{state}'")}
+            else {_count(family, condition)} end"""
+
+
 _COUNT_TOTALS = text(f"""
-select {_count("contacts", "deleted_at is null")} as contacts,
+select {_known_or_count("contacts", "live", "deleted_at is null")} as contacts,
        {_count("workflows", "status = 'active'")} as workflows,
-       {_count("enrollments", "ended_at is null")} as enrollments,
+       {_known_or_count("enrollments", "active", "ended_at is null")} as enrollments,
        {_count("jobs", "status in ('queued', 'running')")} as jobs,
        {_count("jobs", "status = 'failed'")} as failed,
        {_count("effects", "status = 'unknown'")} as doubt
@@ -27,7 +34,7 @@ select {_count("contacts", "deleted_at is null")} as contacts,
 
 class AccountTotals(msgspec.Struct, frozen=True):
     """How many contacts, live workflows, active enrollments, unfinished and failed jobs, and effects in
-    doubt; each counted up to COUNT_LIMIT."""
+    doubt. What has no counter is counted up to COUNT_LIMIT."""
 
     contacts: int
     workflows: int

@@ -5,12 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import BigInteger, Boolean, and_, case, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import uuid7
 from db.models import Contact, ContactTag, Tag
 from db.queries.catalogs import Catalog, read_catalog
+from db.queries.counters import is_known, summed
 from db.queries.statements import execute, fetch_all
 
 MOST_TAGS = 2000
@@ -30,16 +31,25 @@ class TagName(msgspec.Struct, frozen=True):
     name: str
 
 
-_COUNTS = (
-    select(ContactTag.tag_id, func.count().label("contacts"))
+_SIZE = (
+    select(func.count())
+    .select_from(ContactTag)
     .join(Contact, and_(Contact.account_id == ContactTag.account_id, Contact.id == ContactTag.contact_id))
-    .where(ContactTag.account_id == func.current_account(), Contact.deleted_at.is_(None))
-    .group_by(ContactTag.tag_id)
-    .subquery()
-)
+    .where(
+        ContactTag.account_id == func.current_account(), ContactTag.tag_id == Tag.id,
+        Contact.deleted_at.is_(None),
+    )
+    .correlate(Tag)
+    .scalar_subquery()
+)  # fmt: skip
+_COUNTED = literal_column(summed("tags", "subject_id = tags.id"), BigInteger)
 _TAGS_WITH_CONTACTS = (
-    select(Tag.id, Tag.name, func.coalesce(_COUNTS.c.contacts, 0).label("contacts"), Tag.created_at)
-    .outerjoin(_COUNTS, _COUNTS.c.tag_id == Tag.id)
+    select(
+        Tag.id,
+        Tag.name,
+        case((literal_column(is_known("tags"), Boolean), _COUNTED), else_=_SIZE).label("contacts"),
+        Tag.created_at,
+    )
     .where(Tag.account_id == func.current_account())
     .order_by(Tag.slug)
     .limit(MOST_TAGS)

@@ -4,10 +4,11 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, Boolean, case, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Enrollment, Workflow
+from db.queries.counters import is_known, read_counts, summed
 from db.queries.paging import fetch_page_of
 from db.queries.statements import fetch_all, fetch_scalar, fetch_scalars
 
@@ -59,7 +60,7 @@ class VisitCount(msgspec.Struct, frozen=True):
     enrollments: int
 
 
-_LIVE = (
+_SCANNED = (
     select(func.count())
     .where(
         Enrollment.account_id == Workflow.account_id,
@@ -69,6 +70,8 @@ _LIVE = (
     .correlate(Workflow)
     .scalar_subquery()
 )
+_COUNTED = literal_column(summed("enrollments", "subject_id = workflows.id and state = 'active'"), BigInteger)
+_LIVE = case((literal_column(is_known("enrollments"), Boolean), _COUNTED), else_=_SCANNED)
 _WORKFLOWS = select(
     Workflow.id,
     Workflow.name,
@@ -87,7 +90,7 @@ select number, content_hash, published_by, published_at from workflow_versions
 _LAST_VERSION = text("""
 select max(number) from workflow_versions where account_id = current_account() and workflow_id = :workflow
 """)
-# An index-only scan.
+# An index-only scan, for a family that is not counted yet.
 _COUNT_BY_PLACE = text("""
 select status, version, step_key, count(*) as enrollments from enrollments
  where account_id = current_account() and workflow_id = :workflow group by 1, 2, 3
@@ -134,11 +137,20 @@ async def read_last_version(session: AsyncSession, workflow_id: UUID) -> int:
 
 async def count_by_place(session: AsyncSession, workflow_id: UUID) -> list[EnrollmentsAtPlace]:
     """The enrollments of a workflow by status, version and step."""
+    places = await read_counts(session, "enrollments", workflow_id)
+    if places is not None:
+        return [
+            EnrollmentsAtPlace(place.state, place.version, place.step_key or None, place.n)
+            for place in places
+        ]
     return await fetch_all(session, EnrollmentsAtPlace, _COUNT_BY_PLACE, workflow=workflow_id)
 
 
 async def count_visits(session: AsyncSession, workflow_id: UUID) -> list[VisitCount]:
     """The finished visits of a workflow's steps, over all versions."""
+    visits = await read_counts(session, "visits", workflow_id)
+    if visits is not None:
+        return [VisitCount(visit.step_key, visit.state, visit.lane or None, visit.n) for visit in visits]
     return await fetch_all(session, VisitCount, _COUNT_VISITS, workflow=workflow_id)
 
 
