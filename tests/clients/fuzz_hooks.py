@@ -71,8 +71,9 @@ def pick_key(folder: str, invented: str, salt: str) -> str:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """An empty parameter counts as not sent, as forms send it; it is accepted on purpose."""
-    blank = isinstance(case.query, dict) and "" in case.query.values()
+    """An empty parameter counts as not sent, as forms send it, and so does `null`; both are accepted."""
+    values = case.query.values() if isinstance(case.query, dict) else ()
+    blank = any(value in ("", "null", None) for value in values)
     return not (blank and type(failure).__name__ == "AcceptedNegativeData")
 
 
