@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.filters.contact_columns import COLUMNS, ContactColumns
 from db.models import Contact
 from db.queries.contact_conditions import Clause
+from db.queries.counters import is_known, summed
 from db.queries.driver_statements import DriverStatement, fetch_number, fetch_row, fetch_rows
 from db.queries.statements import SqlValue, fetch_all, fetch_scalar, fetch_scalars
 
@@ -46,11 +47,19 @@ _FIND_CONTACT = DriverStatement(
     f"select {_COLUMNS} from contacts where account_id = $1 and id = $2",  # noqa: S608 -- constants only
 )
 _LOCK_CONTACT = DriverStatement(ContactRow, f"{_FIND_CONTACT.sql} for update of contacts")
-_COUNT_LIVE, _COUNT_DELETED = (
-    "select count(*) from (select from contacts where account_id = $1"  # noqa: S608 -- constants only
-    f" and deleted_at is {state} limit {MOST_COUNTED_IN_LIST + 1}) as counted"
-    for state in ("null", "not null")
-)
+
+
+def _count_all(state: str, deleted_at: str) -> str:
+    """SQL: from the counters, as far as the list counts; a scan while they are not known."""
+    most = MOST_COUNTED_IN_LIST + 1
+    return f"""
+select case when {is_known("contacts")} then least({summed("contacts", f"state = '{state}'")}, {most})
+       else (select count(*) from (select from contacts where account_id = current_account()
+                                      and deleted_at is {deleted_at} limit {most}) as counted) end
+"""  # noqa: S608 -- constants only
+
+
+_COUNT_LIVE, _COUNT_DELETED = _count_all("live", "null"), _count_all("deleted", "not null")
 _FIND_LIVE_CONTACTS = text("""
 select id from contacts
  where account_id = current_account() and deleted_at is null and id = any(cast(:ids as uuid[]))
@@ -150,7 +159,7 @@ async def count_contacts(session: AsyncSession, condition: Clause, most: int = M
 async def count_all_contacts(session: AsyncSession, *, deleted: bool = False) -> int:
     """The number of contacts that are live, or deleted, counted up to one more than
     `MOST_COUNTED_IN_LIST`."""
-    return await fetch_number(session, _COUNT_DELETED if deleted else _COUNT_LIVE, session.info["account_id"])
+    return await fetch_number(session, _COUNT_DELETED if deleted else _COUNT_LIVE)
 
 
 async def find_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | None:
