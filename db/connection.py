@@ -7,7 +7,7 @@ from functools import lru_cache
 import msgspec
 from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolProxiedConnection
@@ -93,9 +93,19 @@ def begin_transaction(
         raise InvalidatePoolError from error
 
 
-def note_write(connection: Connection, _cursor: DBAPICursor, statement: str, *_: object) -> None:
+def note_write(
+    connection: Connection,
+    _cursor: DBAPICursor,
+    statement: str,
+    _values: object,
+    context: ExecutionContext | None,
+    _many: bool,
+) -> None:
     """Notes that the transaction wrote or locked something: from then on it reads its account's catalogs from
-    the database (`db/queries/catalogs.py`)."""
+    the database (`db/queries/catalogs.py`). The execution option `keeps_catalogs` marks a lock that has
+    nothing to do with catalogs."""
+    if context is not None and context.execution_options.get("keeps_catalogs"):
+        return
     if not is_plain_read(statement):
         bound = connection.info.get("bound")
         if bound is not None:

@@ -11,7 +11,7 @@ from db.queries.statements import fetch_scalar
 _TAKE_PLACE = text("""
 select place from generate_series(1, cast(:places as int)) place
  where pg_try_advisory_xact_lock(hashtext('heavy:' || current_account()::text), place) limit 1
-""")
+""").execution_options(keeps_catalogs=True)
 
 
 async def take_heavy_place(session: AsyncSession, places: int) -> bool:

@@ -14,6 +14,7 @@ from app.account_places import TOO_MANY_HEAVY, TOO_MANY_REQUESTS, AccountPlaces,
 from app.errors import Unavailable
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
+from db.queries.tags import list_tag_names
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
 
@@ -115,6 +116,19 @@ async def open_transactions(world: World) -> int:
         "and datname = current_database() and xact_start is not null"
     )
     return int(rows[0]["n"])
+
+
+async def test_a_heavy_query_reads_catalogs_from_the_caches(
+    world: World, runtime: Runtime, places: AccountPlaces
+) -> None:
+    account = await world.account()
+    async with open_work(runtime, account, SYSTEM) as work:
+        names = await list_tag_names(work.session)
+    before = dict(runtime.catalogs.reads)
+    async with heavy_session(runtime, places, account) as session:
+        assert await list_tag_names(session) == names
+    changed = {key for key, reads in runtime.catalogs.reads.items() if reads != before.get(key, 0)}
+    assert {source for _, source in changed} == {"process"}
 
 
 async def test_the_places_of_a_process_that_died_are_free(
