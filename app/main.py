@@ -53,8 +53,7 @@ from app.web.paging import read_paging
 from app.web.rate_limit import Limiter, open_redis
 from app.web.recent_counts import RecentCounts
 from app.web.request import Request
-from app.web.request_kinds import cost_of
-from app.web.request_work import open_request_work
+from app.web.request_work import request_work
 from app.web.tracing import start_tracing
 from app.work import Principal, Work
 from app.workflows.controllers import ROUTES as WORKFLOWS
@@ -149,27 +148,18 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 async def provide_work(request: Request) -> AsyncIterator[Work]:
     """Provides the unit of work of a signed-in request; it is rolled back unless the handler commits. Raises
     401 on public routes."""
-    me, state = request.principal, request.scope["state"]
+    me = request.principal
     if me is None:
         raise NotAuthorizedException("Sign in first.")
-    work: Work | None = state.pop("work", None)
-    if work is None:  # a page that shows a refused form again: the work of the form has ended
-        async with open_request_work(request, me.account_id, me.actor, me) as another:
-            yield another
-        return
     member, counts = (me.account_id, me.user_id), request.app.state.recent_counts
-    try:
-        if cost_of(request.scope).heavy:
-            await request.app.state.places.claim(work.session)
+    async with request_work(request, me) as work:
         if request.method != "GET":
             counts.forget(member)
         elif request.wants_html and not request.wants_partial:
-            state["counts"] = await counts.get(member, partial(waiting_for, work, me))
+            request.scope["state"]["counts"] = await counts.get(member, partial(waiting_for, work, me))
         yield work
         if request.method != "GET":
             counts.forget(member)
-    finally:
-        await work.close()
 
 
 async def waiting_for(work: Work, me: Principal) -> dict[str, int]:

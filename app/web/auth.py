@@ -1,7 +1,7 @@
 """Authentication (401), as middleware."""
 
 import time
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import quote
 from uuid import UUID
 
@@ -15,15 +15,18 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from app.account_places import RequestCost
 from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
+from app.web.body_arrival import announced_body, arrived
 from app.web.cookies import Cookies, set_cookies
 from app.web.request import Request
 from app.web.request_kinds import cost_of
-from app.web.tokens import BadToken, Tokens
+from app.web.tokens import BadToken, Claims, Tokens
 from app.work import Principal
 
 log = structlog.get_logger("switchyard.auth")
 USE_NOTED_SECONDS = 60.0
 REMEMBERED = 4096
+# What a request says about its caller: a signed token, the digest of an access token, or a session secret.
+Claim: TypeAlias = Claims | bytes | str
 
 
 class Opened(Protocol):
@@ -78,20 +81,34 @@ class Identity:
 
     async def principal(self, scope: Scope) -> Principal:
         """The caller, for a route that is public. Raises `BadToken` with the reason."""
-        opened = await self.open(scope)
+        opened = await self.open(scope, self.claim(scope))
         await opened.close()
         return principal_of(opened)
 
-    async def open(self, scope: Scope) -> Opened:
-        """The caller's unit of work. The Authorization header takes precedence over cookies. Raises
-        `BadToken` with the reason."""
+    def claim(self, scope: Scope) -> Claim:
+        """What the headers say about the caller, judged without the database. The Authorization header takes
+        precedence over cookies. Raises `BadToken` with the reason."""
         authorization = content_negotiation.header(scope, b"authorization")
-        if authorization:
-            scheme, _, token = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not token.strip():
-                raise BadToken("The Authorization header must be “Bearer” followed by a token.")
-            return await self._bearer(scope, token.strip())
-        return await self._cookie(scope)
+        if not authorization:
+            return self._cookie(scope)
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise BadToken("The Authorization header must be “Bearer” followed by a token.")
+        return digest(token) if token.startswith(ACCESS_PREFIX) else self.tokens.read(token)
+
+    async def open(self, scope: Scope, claim: Claim) -> Opened:
+        """The caller's unit of work. Raises `BadToken` with the reason."""
+        if isinstance(claim, Claims):
+            return await self._session(scope, claim)
+        if isinstance(claim, str):
+            return await self._renewed(scope, claim)
+        opened = await self.directory.open_access_token(
+            claim, scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
+        )
+        if opened is None:
+            raise BadToken("The token is unknown, has expired or was revoked.")
+        return opened
 
     async def note_use(self, scope: Scope) -> None:
         """Notes that the request's access token was used, after the response and at most once a minute: a
@@ -110,18 +127,7 @@ class Identity:
             except Exception as error:  # noqa: BLE001 -- the response was sent; the next minute notes it again
                 log.warning("the use of a token was not noted", error=type(error).__name__)
 
-    async def _bearer(self, scope: Scope, token: str) -> Opened:
-        if not token.startswith(ACCESS_PREFIX):
-            return await self._session(scope, token)
-        opened = await self.directory.open_access_token(
-            digest(token), scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
-        )
-        if opened is None:
-            raise BadToken("The token is unknown, has expired or was revoked.")
-        return opened
-
-    async def _session(self, scope: Scope, token: str) -> Opened:
-        claims = self.tokens.read(token)
+    async def _session(self, scope: Scope, claims: Claims) -> Opened:
         opened = await self._open_session(scope, claims.sid, claims.account_id)
         if principal_of(opened).user_id != claims.sub:
             await opened.close()
@@ -136,17 +142,20 @@ class Identity:
             raise BadToken("The session has ended.")
         return opened
 
-    async def _cookie(self, scope: Scope) -> Opened:
-        """The caller by the token in the cookie; the session secret renews a token that only expired."""
+    def _cookie(self, scope: Scope) -> Claim:
+        """The token in the cookie, or the session secret that renews one that only expired."""
         token, secret = self.cookies.read(scope)
         problem = BadToken("You're not signed in.", renewable=True)
         if token:
             try:
-                return await self._session(scope, token)
+                return self.tokens.read(token)
             except BadToken as error:
                 problem = error
         if not secret or not problem.renewable:
             raise problem
+        return secret
+
+    async def _renewed(self, scope: Scope, secret: str) -> Opened:
         session = session_of(secret)
         principal = await self.directory.by_secret(session, digest(secret)) if session else None
         if principal is None or principal.session_id is None:
@@ -173,7 +182,8 @@ class Authenticate(ASGIMiddleware):
     back afterward.
 
     The caller's unit of work waits in `state["work"]` for the handler. It ends before the response is sent,
-    so that a slow client holds no connection to the database."""
+    so that a slow client holds no connection to the database. Nor does one that sends slowly: a small body
+    arrives before the unit of work begins; before a large one it ends, and the handler gets another."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -188,8 +198,13 @@ class Authenticate(ASGIMiddleware):
         if scope["route_handler"].opt.get("public"):
             await next_app(scope, receive, send)
             return
+        uses_work = "work" in scope["route_handler"].parsed_fn_signature.parameters
+        body = announced_body(scope) if uses_work else "none"
         try:
-            opened = await self.identity.open(scope)
+            claim = self.identity.claim(scope)
+            if body == "small":
+                receive = await arrived(receive)
+            opened = await self.identity.open(scope, claim)
         except BadToken as error:
             await self._refuse(scope, receive, send, str(error))
             return
@@ -201,7 +216,7 @@ class Authenticate(ASGIMiddleware):
 
         try:
             scope["auth"] = scope["user"] = principal_of(opened)
-            if "work" in scope["route_handler"].parsed_fn_signature.parameters:
+            if uses_work and body != "large":
                 scope["state"]["work"] = opened
             else:
                 await opened.close()

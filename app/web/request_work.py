@@ -11,6 +11,23 @@ from app.work import Actor, Principal, Work, open_work
 
 
 @asynccontextmanager
+async def request_work(request: Request, me: Principal) -> AsyncIterator[Work]:
+    """The unit of work that `Authenticate` has opened, or another: after a large body, and for a page that
+    shows a refused form again."""
+    opened: Work | None = request.scope["state"].pop("work", None)
+    if opened is None:
+        async with open_request_work(request, me.account_id, me.actor, me) as work:
+            yield work
+        return
+    try:
+        if cost_of(request.scope).heavy:
+            await request.app.state.places.claim(opened.session)
+        yield opened
+    finally:
+        await opened.close()
+
+
+@asynccontextmanager
 async def open_request_work(
     request: Request, account_id: UUID, actor: Actor, principal: Principal | None = None
 ) -> AsyncIterator[Work]:
