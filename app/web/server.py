@@ -49,7 +49,8 @@ class WebServer(uvicorn.Server):
             copies = [socket.socket(fileno=os.dup(listener.fileno())) for listener in server.sockets]
             server.close()
             for copy in copies:
-                with copy, suppress(BlockingIOError):
+                # OSError: none is left, a client gave up, or no file descriptor is free; the end goes on
+                with copy, suppress(OSError):
                     while True:
                         accepted.append(copy.accept()[0])
         for connection in accepted:

@@ -1,6 +1,8 @@
 """The end of the web server: which connections are still answered, and which are closed."""
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -137,6 +139,17 @@ async def test_a_connection_that_the_system_accepted_is_served() -> None:
         reader, writer = await asyncio.open_connection(sock=client)
         assert (await read_head(reader)).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_the_server_ends_without_a_free_file_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(_: socket.socket) -> tuple[socket.socket, object]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with serving() as site:
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        await site.server._stop_listening()
+        with pytest.raises(OSError, match=r"refused|Connect call failed"):
+            await site.connect()
 
 
 async def test_a_draining_server_says_so_and_takes_new_connections() -> None:
