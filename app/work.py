@@ -5,7 +5,7 @@ way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.account_places import Turn
 from app.errors import Forbidden
 from app.fault_hook import Boundary, commit
 from app.json_types import Json
@@ -104,7 +105,7 @@ class Work:
         self.runtime, self.session, self.actor = runtime, session, actor
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
-        self.turn: AsyncExitStack | None = None  # the places that a request holds until this ends
+        self.turn: Turn | None = None  # the places that a request holds until this ends
         self._due_tasks: dict[TurnName, None] = {}
         self._closed = False
 
@@ -204,6 +205,18 @@ class Work:
         for task in due_tasks:
             await self.runtime.enqueue(task, self.account_id)
 
+    async def pause(self) -> None:
+        """Roll back, and hold neither a connection nor a place of the account until `resume`. Before a wait
+        for another request."""
+        await self.session.rollback()
+        if self.turn is not None:
+            await self.turn.give_back()
+
+    async def resume(self) -> None:
+        """Wait for the places again that `pause` gave back; without a pause it does nothing."""
+        if self.turn is not None:
+            await self.turn.take()
+
     async def close(self) -> None:
         """Roll back what was not committed, and give the connection back. A second call does nothing."""
         if not self._closed:
@@ -212,7 +225,7 @@ class Work:
                 await close_session(self.session)
             finally:
                 if self.turn is not None:
-                    await self.turn.aclose()
+                    await self.turn.give_back()
 
     @cached_property
     def accounts(self) -> AccountRepository:

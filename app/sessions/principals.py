@@ -1,6 +1,9 @@
 """Begins the unit of work of a request, for the caller of its session or token."""
 
+from contextlib import AsyncExitStack
 from uuid import UUID
+
+import msgspec
 
 from app.account_places import AccountKey, AccountPlaces, RequestCost
 from app.permissions import Role, allowed
@@ -43,35 +46,41 @@ class Principals:
         self, digest: bytes, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> Work | None:
         """See `app.web.auth.Directory`."""
-        account = self._accounts.get(digest, digest)
-        work = await self._open(account, cost, token_credential(digest, memberships=page), request_id)
-        if work is not None and digest not in self._accounts:
-            if len(self._accounts) >= REMEMBERED:
-                self._accounts.clear()
-            self._accounts[digest] = work.account_id
-        return work
+        account = self._accounts.get(digest) or await self._account_of(digest, request_id, cost)
+        if account is None:
+            return None
+        return await self._open(account, cost, token_credential(digest, memberships=page), request_id)
+
+    async def _account_of(self, digest: bytes, request_id: str | None, cost: RequestCost) -> UUID | None:
+        """The account of a token that this process has not seen, whose places the request then waits for."""
+        light = msgspec.structs.replace(cost, heavy=False)
+        work = await self._open(None, light, token_credential(digest, memberships=False), request_id)
+        if work is None:
+            return None
+        await work.close()
+        if len(self._accounts) >= REMEMBERED:
+            self._accounts.clear()
+        self._accounts[digest] = work.account_id
+        return work.account_id
 
     async def _open(
         self, account: AccountKey, cost: RequestCost, credential: Credential, request_id: str | None
     ) -> Work | None:
-        turn = await self.places.take_turn(account, heavy=cost.heavy)
-        session = self.runtime.sessions()
-        session.info["statement_seconds"] = cost.statement_seconds
-        try:
+        async with AsyncExitStack() as unfinished:
+            turn = await self.places.take_turn(account, heavy=cost.heavy, script=cost.script)
+            unfinished.push_async_callback(turn.give_back)
+            session = self.runtime.sessions()
+            unfinished.push_async_callback(close_session, session)
+            session.info["statement_seconds"] = cost.statement_seconds
             record = await sign_in(session, credential)
-            if record is not None:
-                session.info["catalogs"] = self.runtime.catalogs
-                me = _principal(record)
-                work = Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
-                work.turn = turn
-                return work
-        except BaseException:
-            await close_session(session)
-            await turn.aclose()
-            raise
-        await close_session(session)
-        await turn.aclose()
-        return None
+            if record is None:
+                return None
+            session.info["catalogs"] = self.runtime.catalogs
+            me = _principal(record)
+            work = Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
+            work.turn = turn
+            unfinished.pop_all()
+            return work
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """See `app.web.auth.Directory`."""

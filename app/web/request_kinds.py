@@ -15,6 +15,7 @@ from litestar.types import HTTPScope, Scope
 
 from app.account_places import RequestCost
 from app.settings import Settings
+from app.web import content_negotiation
 
 READS = frozenset({"GET", "HEAD"})
 
@@ -91,4 +92,5 @@ def cost_of(scope: Scope) -> RequestCost:
     http = cast("HTTPScope", scope)
     handler = cast("HTTPRouteHandler", http["route_handler"])
     kind = kind_of(handler, http["method"], http["query_string"])
-    return RequestCost(kind.heavy, kind.seconds(http["litestar_app"].state.settings))
+    script = bool(content_negotiation.header(scope, b"authorization"))
+    return RequestCost(kind.heavy, kind.seconds(http["litestar_app"].state.settings), script)

@@ -20,8 +20,9 @@ async def request_work(request: Request, me: Principal) -> AsyncIterator[Work]:
             yield work
         return
     try:
-        if cost_of(request.scope).heavy:
-            await request.app.state.places.claim(opened.session)
+        cost = cost_of(request.scope)
+        if cost.heavy:
+            await request.app.state.places.claim(opened.session, script=cost.script)
         yield opened
     finally:
         await opened.close()
@@ -38,7 +39,7 @@ async def open_request_work(
     places: AccountPlaces = state.places
     cost = cost_of(request.scope)
     async with (
-        places.turn(account_id, heavy=cost.heavy),
+        places.turn(account_id, heavy=cost.heavy, script=cost.script),
         open_work(
             state.runtime,
             account_id,
@@ -49,5 +50,5 @@ async def open_request_work(
         ) as work,
     ):
         if cost.heavy:
-            await places.claim(work.session)
+            await places.claim(work.session, script=cost.script)
         yield work
