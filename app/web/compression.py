@@ -1,7 +1,7 @@
 """Compresses responses with Brotli or gzip, as `Accept-Encoding` asks. `CompressingSend` is the entry point.
 
 Text of at least a kilobyte is compressed, in whole: a body in parts passes as it is, and so does one with an
-ETag, which names these bytes (static files are compressed ahead, see `app.web.static`).
+ETag, which names these bytes (static files are compressed once, see `app.web.static`).
 
 The length of a compressed body depends on what it repeats. Another site can open our pages with guesses in
 their addresses, and who sees the length on the wire learns whether a guess is on the page (BREACH). So two

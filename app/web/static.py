@@ -12,6 +12,7 @@ file and not from its content, has one Cache-Control for all files, serves dot f
 of the folder, and answers 500 for a name with NUL.
 """
 
+import asyncio
 import hashlib
 import mimetypes
 import time
@@ -64,11 +65,16 @@ class Asset:
         self.version = hashlib.sha256(content).hexdigest()[:12]
         self.media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         self._compressed: dict[compression.Coding, bytes] = {}
+        self._compressing = asyncio.Lock()
 
-    def compressed(self, coding: compression.Coding) -> bytes:
-        """The content in that coding, computed once."""
-        if coding not in self._compressed:
-            self._compressed[coding] = compression.compress(self.content, coding, smallest=True)
+    async def compressed(self, coding: compression.Coding) -> bytes:
+        """The content in that coding. It is computed at the first request, in a thread, since it takes up to
+        a tenth of a second; requests that come meanwhile wait for the same result."""
+        async with self._compressing:
+            if coding not in self._compressed:
+                self._compressed[coding] = await asyncio.to_thread(
+                    compression.compress, self.content, coding, smallest=True
+                )
         return self._compressed[coding]
 
 
@@ -129,11 +135,10 @@ def bundle(name: str, contents: dict[str, bytes]) -> bytes:
     "/static/{name:path}",
     public=True,
     foreign=True,
-    sync_to_thread=False,
     produces="*/*",
     include_in_schema=False,
 )
-def static_file(name: FromPath[str], request: Request) -> Response[bytes]:
+async def static_file(name: FromPath[str], request: Request) -> Response[bytes]:
     """A file of the interface."""
     asset = request.app.state.assets.find(name.lstrip("/"))
     if asset is None:
@@ -145,7 +150,7 @@ def static_file(name: FromPath[str], request: Request) -> Response[bytes]:
         coding = compression.choose_coding(request.headers.get("accept-encoding", ""))
         if coding is not None:
             headers["Content-Encoding"] = coding
-            content, etag = asset.compressed(coding), f"{asset.version}-{coding}"
+            content, etag = await asset.compressed(coding), f"{asset.version}-{coding}"
     headers["ETag"] = f'"{etag}"'
     if f'"{etag}"' in request.headers.get("if-none-match", ""):
         headers.pop("Content-Encoding", None)

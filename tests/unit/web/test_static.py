@@ -1,7 +1,10 @@
 """Static files: what is found, bundled and noticed."""
 
+import asyncio
+import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import brotli
 import pytest
@@ -72,8 +75,25 @@ def test_what_is_not_public_is_not_found(folder: Path, tmp_path: Path) -> None:
     assert assets.find("inside.txt") is not None
 
 
-def test_an_asset_is_compressed_without_loss() -> None:
+async def test_an_asset_is_compressed_without_loss() -> None:
     css = Assets().find("app.css")
     assert css is not None
-    assert brotli.decompress(css.compressed("br")) == css.content
-    assert zlib.decompress(css.compressed("gzip"), wbits=31) == css.content
+    assert brotli.decompress(await css.compressed("br")) == css.content
+    assert zlib.decompress(await css.compressed("gzip"), wbits=31) == css.content
+
+
+async def test_an_asset_is_compressed_once_and_not_in_the_event_loop(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def compress(content: bytes, *_: Any, **__: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return content
+
+    monkeypatch.setattr("app.web.static.compression.compress", compress)
+    script = Assets(folder).find("app.js")
+    assert script is not None
+    await asyncio.gather(*(script.compressed("br") for _ in range(3)))
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
