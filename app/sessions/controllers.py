@@ -116,7 +116,7 @@ class SessionController(Controller):
             form_href="/sessions/others/revocation",
             when=len(sessions) > 1,
         )
-        return SessionList([*items], *links, actions(others, *end_actions))
+        return SessionList([*items], *links, len(sessions) - 1, actions(others, *end_actions))
 
     @deletion("/current", guards=[refuse_access_tokens])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:

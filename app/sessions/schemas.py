@@ -63,9 +63,11 @@ class SessionView(msgspec.Struct):
 
 
 class SessionList(msgspec.Struct):
-    """Sessions, the last used first; `next` and `previous` are addresses, "" for none."""
+    """Sessions, the last used first; `next` and `previous` are addresses, "" for none. `others` is how many
+    there are beside the current one, on all pages."""
 
     items: list[SessionView]
     next: str
     previous: str
+    others: int
     actions: list[Action]

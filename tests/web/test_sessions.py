@@ -188,6 +188,14 @@ async def test_all_other_sessions_are_ended_together(world: World) -> None:
     assert statuses == [200, 401, 401]
 
 
+async def test_the_question_before_all_others_are_ended_counts_those_of_all_pages(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner), world.script(owner), world.browser(owner) as here:
+        page = (await here.get("/sessions?limit=1")).text
+        assert "End your 2 other sessions?" in page
+        assert (await here.get("/sessions?limit=1", headers=JSON)).json()["others"] == 2
+
+
 @pytest.mark.parametrize(
     "change", ["revoked_at = now()", "expires_at = now()", "last_seen_at = now() - interval '9 hours'"]
 )
