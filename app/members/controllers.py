@@ -102,6 +102,7 @@ class MemberController(Controller):
         """One member, and the workflows and segments that refer to them."""
         return await _member_page(work, user_id)
 
+    # Its form is in the list of members: a browser goes back there, and sees a refused form there again.
     @partial_update(
         "/{user_id:uuid}", form_path="/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)]
     )
