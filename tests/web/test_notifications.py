@@ -73,6 +73,16 @@ async def test_members_see_only_their_own_notifications(world: World) -> None:
         assert len((await client.get("/notifications")).json()["unread"]) == 1
 
 
+async def test_a_form_shown_again_has_the_counts_of_the_navigation(world: World) -> None:
+    owner = await world.person()
+    await add_notification(world, owner, "First")
+    async with world.browser(owner) as client:
+        await client.post("/tags", data={"name": "VIP"})
+        again = await client.post("/tags", data={"name": "VIP"})
+        assert again.status_code == 422
+        assert '<span class="count">1</span>' in again.text
+
+
 async def test_the_count_in_the_navigation_is_kept_until_its_member_acts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
