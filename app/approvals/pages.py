@@ -8,7 +8,7 @@ from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
 from app.approvals.use_cases import MANAGE, may_answer
 from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
-from app.web.paging import FIRST_PAGE, Paging, neighbor_links
+from app.web.paging import FIRST_PAGE, Paging, gone, neighbor_links
 from app.work import Work
 from db.models import Approval
 from db.queries.approvals import NamedApproval, fetch_open_approvals, list_closed_approvals
@@ -18,12 +18,16 @@ PAGE_SIZE = 100
 
 
 async def approval_list(work: Work, paging: Paging = FIRST_PAGE) -> ApprovalList:
-    """A page of the open questions that the caller may answer, and the latest closed ones."""
+    """A page of the open questions that the caller may answer, and the latest closed ones. Raises
+    `Invalid`."""
     me = work.principal
-    waiting, more = await fetch_open_approvals(
+    page = await fetch_open_approvals(
         work.session, me.user_id if me else None, manages=work.may(MANAGE),
         after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE),
     )  # fmt: skip
+    if page is None:
+        raise gone(paging)
+    waiting, more = page
     approvals = [named.approval for named in waiting]
     names = await read_member_names(work.session)
     return ApprovalList(

@@ -12,7 +12,7 @@ from app.errors import Invalid, NotFound
 from app.permissions import Permission
 from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
 from app.web.actions import Action, action, actions
-from app.web.paging import Paging, neighbor_links
+from app.web.paging import Paging, gone, neighbor_links
 from app.work import Work
 from db.models import Task
 from db.queries.contact_history import TaskOfContact
@@ -99,15 +99,18 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
 
 
 async def task_list(work: Work, view: str, paging: Paging) -> TaskList:
-    """A page of tasks. Raises `Invalid` for an unknown view."""
+    """A page of tasks. Raises `Invalid` for an unknown view, and for a cursor that has left it."""
     chosen = next((name for name in VIEWS if name == view), None)
     if chosen is None:
         raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
     me = work.principal.user_id if work.principal is not None else None
-    tasks, more = await fetch_task_page(
+    page = await fetch_task_page(
         work.session, chosen, me, work.now,
         after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE),
     )  # fmt: skip
+    if page is None:
+        raise gone(paging)
+    tasks, more = page
     counts = await count_tasks(work.session, me, work.now)
     items = [view_of(work, task) for task in tasks]
     following, previous = neighbor_links("/tasks", {"view": view}, items, paging, more=more)

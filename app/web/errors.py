@@ -78,6 +78,8 @@ def _as_json(problem: Problem) -> Response[bytes]:
 
 def _as_page(request: Request, problem: Problem) -> Response[bytes]:
     headers, templates = _headers(problem), request.app.state.templates
+    if request.method == "GET" and problem.errors:  # of the address: no form shows them at their fields
+        problem.detail = " ".join(dict.fromkeys(problem.errors.values()))
     if problem.status == 401 and content_negotiation.wants_partial(request.scope):
         headers["HX-Redirect"] = sign_in_again(request.scope)
     try:

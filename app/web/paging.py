@@ -67,6 +67,11 @@ def read_paging(
     return Paging(after, before, limit)
 
 
+def gone(paging: Paging) -> Invalid:
+    """The error for a cursor whose row has left the list."""
+    return Invalid({"after" if paging.before is None else "before": GONE})
+
+
 def neighbor_links(
     path: str, filters: Mapping[str, str], rows: Sequence[Identified], paging: Paging, *, more: bool
 ) -> Links:
@@ -87,20 +92,20 @@ def part_of(
     `key` is the cursor of a row. Raises `Invalid` when the row of the cursor is gone."""
     start, end = 0, len(rows)
     if paging.before is not None:
-        end = _place(rows, key, paging.before, "before")
+        end = _place(rows, key, paging.before, paging)
         start = max(0, end - paging.size(usual=end))
     elif paging.after is not None:
-        start = _place(rows, key, paging.after, "after") + 1
+        start = _place(rows, key, paging.after, paging) + 1
     end = min(end, start + paging.size(usual=len(rows)))
     part = rows[start:end]
     following = key(part[-1]) if part and end < len(rows) else None
     return part, _links(path, {}, paging, following, key(part[0]) if part and start else None)
 
 
-def _place(rows: Sequence[RowT], key: Callable[[RowT], UUID], cursor: UUID, parameter: str) -> int:
+def _place(rows: Sequence[RowT], key: Callable[[RowT], UUID], cursor: UUID, paging: Paging) -> int:
     place = next((number for number, row in enumerate(rows) if key(row) == cursor), None)
     if place is None:
-        raise Invalid({parameter: GONE})
+        raise gone(paging)
     return place
 
 

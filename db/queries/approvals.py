@@ -53,15 +53,18 @@ async def fetch_open_approvals(
     after: UUID | None,
     before: UUID | None,
     limit: int,
-) -> tuple[list[NamedApproval], bool]:
+) -> tuple[list[NamedApproval], bool] | None:
     """At most `limit` open questions that this member may answer, the most urgent first, after or before one
-    of them, and whether there are more in that direction."""
+    of them, and whether there are more in that direction; None when that one is gone."""
     query, place = _APPROVALS.where(_IS_OPEN, _may_be_answered_by(user_id, manages=manages)), _PLACE
-    if cursor := before or after:
-        edge = select(*place.clauses).where(_IS_OWN, Approval.id == cursor).scalar_subquery()
+    own = select(*place.clauses).where(_IS_OWN, Approval.id == (before or after))
+    if before or after:
+        edge = own.scalar_subquery()
         query = query.where(place > edge if before is None else place < edge)
     order = [column if before is None else column.desc() for column in place.clauses]
     rows = await _fetch(session, query.order_by(*order).limit(limit + 1))
+    if (before or after) and not rows and (await session.execute(own)).first() is None:
+        return None
     page = rows[:limit]
     return (page[::-1] if before is not None else page), len(rows) > limit
 

@@ -71,18 +71,24 @@ async def fetch_task_page(
     after: UUID | None,
     before: UUID | None,
     limit: int,
-) -> tuple[list[NamedTask], bool]:
+) -> tuple[list[NamedTask], bool] | None:
     """At most `limit` tasks of a view, after or before one of them, and whether there are more in that
-    direction. Mine are those of `user_id`; in all views the earliest due come first, in done the latest."""
+    direction; None when that one has no place in the view any more. Mine are those of `user_id`; in all views
+    the earliest due come first, in done the latest."""
     down = (view == "done") is (before is None)
     place = tuple_(Task.completed_at if view == "done" else _DUE_OR_NEVER, Task.id)
     query = _TASKS.where(_LIVE, _view(view, user_id, now))
-    if cursor := before or after:
-        own = (Task.account_id == func.current_account(), Task.id == cursor)
-        edge = select(*place.clauses).where(*own).scalar_subquery()
+    own = select(*place.clauses).where(
+        Task.account_id == func.current_account(), Task.id == (before or after)
+    )
+    if before or after:
+        edge = own.scalar_subquery()
         query = query.where(place < edge if down else place > edge)
     order = [column.desc() for column in place.clauses] if down else list(place.clauses)
     tasks = await _fetch(session, query.order_by(*order).limit(limit + 1))
+    # Nothing comes after a place that is null: that of a task that is gone or, among those done, open again.
+    if (before or after) and not tasks and None in ((await session.execute(own)).first() or (None,)):
+        return None
     page = tasks[:limit]
     return (page[::-1] if before is not None else page), len(tasks) > limit
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -10,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
 from app.web.openapi.document import build_document
+from app.web.paging import GONE
 from db.ids import uuid7
 from tests.support.filled_account import FilledAccount, scene
 from tests.support.route_permissions import Route
@@ -112,6 +114,37 @@ async def test_a_cursor_that_leads_nowhere_is_no_server_error(scene: FilledAccou
             assert (await script.get(address, params={cursor: "x"})).status_code == 422, path
     both = {"after": str(scene.cast.task), "before": str(scene.cast.task)}
     assert (await script.get("/tasks", params=both)).json()["errors"].keys() == {"before"}
+
+
+async def test_a_task_that_left_the_view_is_refused_as_a_cursor(scene: FilledAccount) -> None:
+    await scene.world.sql("update tasks set completed_at = now() where id = $1", scene.cast.task)
+    await more_rows(scene)
+    script, browser = await scene.clients(scene.cast.owner)
+    first = (await script.get("/tasks?view=done&limit=1")).json()
+    [item] = first["items"]
+    assert first["next"]
+    await script.delete(f"/tasks/{item['id']}/completion")
+    left = await script.get(first["next"])
+    assert (left.status_code, left.json()["errors"]) == (422, {"after": GONE})
+    assert GONE in (await browser.get(first["next"])).text
+    alone = (await script.get("/tasks?view=done")).json()
+    last = await script.get("/tasks", params={"view": "done", "after": alone["items"][-1]["id"]})
+    assert (last.status_code, last.json()["items"]) == (200, []), "the end of the list is no error"
+    due = await script.get("/tasks", params={"view": "all", "after": item["id"]})
+    assert (due.status_code, due.json()["items"]) == (200, []), "open tasks without a due time come last"
+
+
+async def test_a_question_that_is_gone_is_refused_as_a_cursor(scene: FilledAccount) -> None:
+    await more_rows(scene)
+    script, _ = await scene.clients(scene.cast.owner)
+    first = (await script.get("/approvals?limit=1")).json()
+    last = (await script.get(first["next"])).json()
+    after_last = await script.get("/approvals", params={"after": last["items"][0]["id"]})
+    assert (after_last.status_code, after_last.json()["items"]) == (200, [])
+    await scene.world.sql("delete from approvals where id = $1", UUID(first["items"][0]["id"]))
+    for cursor in ("after", "before"):
+        gone = await script.get(first["next"].replace("after=", f"{cursor}="))
+        assert (gone.status_code, gone.json()["errors"]) == (422, {cursor: GONE})
 
 
 async def walk(client: httpx.AsyncClient, address: str, rows: str, direction: str) -> tuple[list[Any], str]:
