@@ -4,7 +4,7 @@ from uuid import UUID
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from app.notifications.pages import notification_list
 from app.notifications.schemas import NotificationList
@@ -23,9 +23,14 @@ class NotificationController(Controller):
     tags = ("notifications",)
 
     @get(page="notifications/index.html", fragment=LIST, guards=[may(Permission.VIEW)])
-    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> NotificationList:
-        """Your notifications from workflows: all unread ones, and pages of those that you have read."""
-        return await notification_list(work, paging)
+    async def index(
+        self,
+        work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
+        unread_after: FromQuery[UUID | None] = None,
+    ) -> NotificationList:
+        """Your notifications from workflows: the unread ones, and pages of those that you have read."""
+        return await notification_list(work, paging, unread_after)
 
     @post("/reading", form="/notifications", fragment=LIST, guards=[may(Permission.VIEW)], status_code=200)
     async def read_all(self, work: NamedDependency[Work]) -> Saved[NotificationList]:

@@ -21,10 +21,12 @@ class NotificationLine(msgspec.Struct):
 
 
 class NotificationList(msgspec.Struct):
-    """The caller's notifications, newest first: the latest 100 `unread`, and a page of those that were
-    `read`. `next` and `previous` are addresses of its other pages, "" for none."""
+    """The caller's notifications, newest first: at most 100 `unread`, and a page of those that were `read`.
+    `older_unread` is the address of more unread ones; `next` and `previous` are addresses of the other pages
+    of those that were read. "" for none."""
 
     unread: list[NotificationLine]
+    older_unread: str
     read: list[NotificationLine]
     next: str
     previous: str

@@ -74,12 +74,12 @@ class Notification(TenantRow, Base):
         ForeignKeyConstraint(
             ["account_id", "user_id"], ["memberships.account_id", "memberships.user_id"], ondelete="CASCADE"
         ),
-        Index(None, "account_id", "user_id", "created_at"),
+        Index(None, "account_id", "user_id", "id"),
         Index(
-            "ix_notifications_unread",
+            "ix_notifications_unread_by_id",
             "account_id",
             "user_id",
-            "created_at",
+            "id",
             postgresql_where=text("read_at is null"),
         ),
     )

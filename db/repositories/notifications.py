@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from advanced_alchemy.filters import LimitOffset
-
 from db.models import Notification
 from db.queries.paging import get_page_of
 from db.tenancy import TenantRepository
@@ -14,13 +12,12 @@ MOST_UNREAD = 100
 class NotificationRepository(TenantRepository[Notification]):
     model_type = Notification
 
-    async def unread(self, user_id: UUID) -> list[Notification]:
-        """The latest notifications that a member has not read."""
-        return await self.get_many(
-            Notification.read_at.is_(None),
-            LimitOffset(MOST_UNREAD, 0),
-            user_id=user_id,
-            order_by=("id", True),
+    async def unread(self, user_id: UUID, *, after: UUID | None) -> tuple[list[Notification], bool]:
+        """At most `MOST_UNREAD` notifications that a member has not read, newest first, older than `after`,
+        and whether there are older ones."""
+        conditions = (Notification.user_id == user_id, Notification.read_at.is_(None))
+        return await get_page_of(
+            self, Notification.id, *conditions, after=after, before=None, limit=MOST_UNREAD
         )
 
     async def read_ones(

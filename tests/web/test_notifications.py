@@ -1,5 +1,6 @@
 """Notifications: each member sees their own."""
 
+import re
 from uuid import UUID
 
 import pytest
@@ -58,6 +59,43 @@ async def test_notifications_in_a_browser(world: World) -> None:
         part = await client.post("/notifications/reading", headers=PARTIAL)
         assert part.status_code == 200
         assert "<html" not in part.text
+
+
+async def test_all_unread_notifications_can_be_reached(world: World) -> None:
+    owner = await world.person()
+    ids = [await add_notification(world, owner, f"Number {number}") for number in range(102)]
+    async with world.script(owner) as script, world.browser(owner) as browser:
+        first = (await script.get("/notifications")).json()
+        older = (await script.get(first["older_unread"])).json()
+        seen = [notification["id"] for notification in first["unread"] + older["unread"]]
+        assert seen == [str(notification_id) for notification_id in reversed(ids)]
+        assert (len(first["unread"]), older["older_unread"]) == (100, "")
+        page = (await browser.get("/notifications")).text
+        assert f'rel="next" aria-label="Next page" title="Next page" href="{first["older_unread"]}"' in page
+        assert "Number 1<" not in page
+        assert "Number 1<" in (await browser.get(first["older_unread"])).text
+        assert (await script.get("/notifications?unread_after=x")).status_code == 422
+
+
+async def test_lists_read_no_newer_notifications_of_other_members(world: World) -> None:
+    owner = await world.person()
+    other = await world.person("admin", owner.account_id)
+    for who, first in ((owner, "0"), (other, "f")):
+        await world.sql(
+            "insert into notifications (account_id, id, user_id, title, read_at) "
+            "select $1, overlay(gen_random_uuid()::text placing $3 from 1)::uuid, $2, 'x', "
+            "case when n % 2 = 0 then now() end from generate_series(1, 4000) n",
+            owner.account_id, who.user_id, first,
+        )  # fmt: skip
+    await world.sql("analyze notifications")
+    for read_at in ("null", "not null"):
+        [[plan]] = await world.sql(
+            "explain (analyze, format json) select * from notifications where account_id = $1 "  # noqa: S608 -- see above
+            f"and user_id = $2 and read_at is {read_at} order by id desc limit 51",
+            owner.account_id, owner.user_id,
+        )  # fmt: skip
+        removed = re.findall(r'"Rows Removed by Filter": (\d+)', plan)
+        assert sum(int(rows) for rows in removed) < 1000, plan
 
 
 async def test_members_see_only_their_own_notifications(world: World) -> None:
