@@ -67,8 +67,8 @@ async def test_all_unread_notifications_can_be_reached(world: World) -> None:
     async with world.script(owner) as script, world.browser(owner) as browser:
         first = (await script.get("/notifications")).json()
         older = (await script.get(first["older_unread"])).json()
-        seen = [notification["id"] for notification in first["unread"] + older["unread"]]
-        assert seen == [str(notification_id) for notification_id in reversed(ids)]
+        reached = [notification["id"] for notification in first["unread"] + older["unread"]]
+        assert reached == [str(notification_id) for notification_id in reversed(ids)]
         assert (len(first["unread"]), older["older_unread"]) == (100, "")
         page = (await browser.get("/notifications")).text
         assert f'rel="next" aria-label="Next page" title="Next page" href="{first["older_unread"]}"' in page
