@@ -145,7 +145,7 @@ class ContactController(Controller):
             fields=",".join(parts),
             segment=str(segment or ""),
         )
-        rows = await read_page(work, query, group, catalog, after, before)
+        rows = await read_page(work, query, group, catalogs, after, before)
         if parts:
             return Shaped(selected_contacts(work, query, rows, parts))
         page = list_page(work, query, group, catalog, tags, rows, add)

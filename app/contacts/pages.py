@@ -40,7 +40,7 @@ from app.contacts.schemas import (
     ValuePage,
     field_view,
 )
-from app.contacts.use_cases import Catalogs, contact_of, member_name, view_of
+from app.contacts.use_cases import Catalogs, contact_of, member_name, views_of
 from app.errors import NotFound
 from app.filters.ast import Group
 from app.filters.fields import Fields, FieldType
@@ -84,11 +84,11 @@ class ContactRows(msgspec.Struct):
 
 
 async def read_page(
-    work: Work, query: Query, group: Group, fields: Fields, after: str, before: str
+    work: Work, query: Query, group: Group, catalogs: Catalogs, after: str, before: str
 ) -> ContactRows:
     """The contacts that the query string selects. Raises `Invalid` for an unknown sort column or cursor."""
     key, descending = read_sort(query.sort)
-    clause = await _condition(work, query, group, fields)
+    clause = _condition(work, query, group, catalogs)
     name, cursor = ("before", before) if before else ("after", after)
     rows, more = await fetch_contact_page(
         work.session,
@@ -108,21 +108,20 @@ async def read_page(
         total = await count_contacts(work.session, clause)
     has_next = bool(rows) and (more or bool(before))
     has_previous = bool(rows) and (more if before else bool(after))
-    catalogs = await Catalogs.of(work)
     return ContactRows(
-        [view_of(row, catalogs) for row in rows],
+        await views_of(work, rows, catalogs),
         total,
         query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if has_next else "",
         query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if has_previous else "",
     )
 
 
-async def _condition(work: Work, query: Query, group: Group, fields: Fields) -> Clause | None:
+def _condition(work: Work, query: Query, group: Group, catalogs: Catalogs) -> Clause | None:
     """The condition of the list; None for all contacts."""
     if not group.items and not query.q:
         return None
-    zone = ZoneInfo((await work.accounts.own()).time_zone)
-    return condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
+    zone = ZoneInfo(catalogs.account.time_zone)
+    return condition(group, query.q, catalogs.fields, zone, work.now, deleted=query.deleted)
 
 
 def list_page(

@@ -20,33 +20,35 @@ from app.work import SOURCES, Work
 from db.ids import uuid7
 from db.models import Contact
 from db.queries import contact_changes
+from db.queries.catalogs import renew_versions
 from db.queries.contact_changes import RecordedChange
 from db.queries.contact_pages import ContactRow, find_contact, lock_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
 from db.queries.fields import read_field_catalog
-from db.queries.programs import read_account
+from db.queries.programs import AccountSettings, read_account
 from db.queries.tags import list_tag_names
 
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
 )
+UNIQUE_VIOLATION = "23505"
 STORED = len(ContactColumns.__struct_fields__)
 
 
 class Catalogs(msgspec.Struct, frozen=True):
-    """What the values and ids of contacts refer to. A change reads them before it locks the contact: after
-    that they come from the database."""
+    """What the values and ids of contacts refer to. A change reads them after it locked the contact: while
+    it waited for the lock, a field, a tag or a member may have gone."""
 
     fields: Fields
     tags: Mapping[str, str]
-    region: str
+    account: AccountSettings
 
     @classmethod
     async def of(cls, work: Work) -> "Catalogs":
         """Those of the account. Without repositories, which cost more than a catalog that is cached."""
         account = await read_account(work.session)
         fields, tags = await read_field_catalog(work.session), await list_tag_names(work.session)
-        return cls(fields, tags, account.default_region)
+        return cls(fields, tags, account)
 
 
 def view_of(row: ContactRow, catalogs: Catalogs) -> ContactView:
@@ -54,6 +56,21 @@ def view_of(row: ContactRow, catalogs: Catalogs) -> ContactView:
     owner = member_name(catalogs.fields, row.owner)
     own = (name_of(row), owner, _tag_refs(row.tag_ids, catalogs.tags) if row.tag_ids else [])
     return ContactView(*(*msgspec.structs.astuple(row)[:STORED], *own))
+
+
+async def views_of(work: Work, rows: Sequence[ContactRow], catalogs: Catalogs) -> list[ContactView]:
+    """Contacts as `view_of` shows them. A tag or an owner may be newer than this transaction, and so unknown
+    to the catalogs that it began with: then they are read anew, once."""
+    views = [view_of(row, catalogs) for row in rows]
+    if all(map(_names_all, views, rows)):
+        return views
+    await renew_versions(work.session)
+    catalogs = await Catalogs.of(work)
+    return [view_of(row, catalogs) for row in rows]
+
+
+def _names_all(view: ContactView, row: ContactRow) -> bool:
+    return len(view.tags) == len(row.tag_ids) and (row.owner is None or bool(view.owner_name))
 
 
 def member_name(fields: Fields, user_id: UUID | None) -> str:
@@ -84,7 +101,8 @@ async def contact_of(work: Work, contact_id: UUID) -> ContactView:
     row = await find_contact(work.session, contact_id)
     if row is None:
         raise NotFound("contact")
-    return view_of(row, await Catalogs.of(work))
+    [view] = await views_of(work, [row], await Catalogs.of(work))
+    return view
 
 
 async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> ContactView:
@@ -99,7 +117,9 @@ async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> Contac
     change = _change(work, "contact.created", changes, event="contact.created")
     try:
         await contact_changes.insert_contact(work.session, contact, change)
-    except IntegrityError:
+    except IntegrityError as error:
+        if not _is_taken(error):
+            raise
         raise await _taken(work, clean, None) from None
     await work.commit()
     return view_of(contact, catalogs)
@@ -110,8 +130,8 @@ async def update_contact(
 ) -> ContactView:
     """Changes only these values, by field key. Raises `Conflict` when `rev` is outdated, `Invalid`,
     `NotFound`."""
-    catalogs = await Catalogs.of(work)
     contact = await _locked(work, contact_id)
+    catalogs = await Catalogs.of(work)
     if rev is not None and rev != contact.rev:
         raise await _outdated(work, view_of(contact, catalogs))
     clean = _clean(catalogs, values)
@@ -127,7 +147,9 @@ async def update_contact(
     change = _change(work, "contact.updated", named, event="contact.updated", data={"changes": changes})
     try:
         contact = await _save(work, _filled(contact, changed), change)
-    except IntegrityError:
+    except IntegrityError as error:
+        if not _is_taken(error):
+            raise
         raise await _taken(work, changed, contact_id) from None
     await work.commit()
     return view_of(contact, catalogs)
@@ -135,8 +157,8 @@ async def update_contact(
 
 async def delete_contact(work: Work, contact_id: UUID) -> ContactView:
     """Soft-deletes a contact. Deleting it twice changes nothing."""
-    catalogs = await Catalogs.of(work)
     contact = await _locked(work, contact_id, deleted=True)
+    catalogs = await Catalogs.of(work)
     if contact.deleted_at is None:
         gone: dict[str, list[Json]] = {"name": [name_of(contact), None]}
         change = _change(work, "contact.deleted", gone, event="contact.deleted")
@@ -148,8 +170,8 @@ async def delete_contact(work: Work, contact_id: UUID) -> ContactView:
 async def restore_contact(work: Work, contact_id: UUID) -> ContactView:
     """Restores a deleted contact. Raises `Conflict` when another contact has its email address or external
     ID."""
-    catalogs = await Catalogs.of(work)
     contact = await _locked(work, contact_id, deleted=True)
+    catalogs = await Catalogs.of(work)
     if contact.deleted_at is None:
         return view_of(contact, catalogs)
     for key in UNIQUE:
@@ -164,7 +186,9 @@ async def restore_contact(work: Work, contact_id: UUID) -> ContactView:
     change = _change(work, "contact.restored", {"name": [None, name_of(contact)]})
     try:
         contact = await _save(work, msgspec.structs.replace(contact, deleted_at=None), change)
-    except IntegrityError:
+    except IntegrityError as error:
+        if not _is_taken(error):
+            raise
         await work.session.rollback()
         raise Conflict(TAKEN_MEANWHILE) from None
     await work.commit()
@@ -173,8 +197,9 @@ async def restore_contact(work: Work, contact_id: UUID) -> ContactView:
 
 async def add_tag(work: Work, contact_id: UUID, name: str) -> tuple[ContactView, str]:
     """Adds a tag by name, creating it if needed. Returns the tag's name too."""
+    contact = await _locked(work, contact_id)
     catalogs = await Catalogs.of(work)
-    view = view_of(await _locked(work, contact_id), catalogs)
+    view = view_of(contact, catalogs)
     tag_id, tag = await ensured_tag(work, name)
     if await add_tag_to_contacts(work.session, [contact_id], tag_id):
         work.audit("tag.added", "contact", contact_id, {"tag": [None, tag]})
@@ -187,8 +212,9 @@ async def add_tag(work: Work, contact_id: UUID, name: str) -> tuple[ContactView,
 
 async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> tuple[ContactView, str]:
     """Removes a tag from a contact. Returns the tag's name too. Raises `NotFound`."""
+    contact = await _locked(work, contact_id)
     catalogs = await Catalogs.of(work)
-    view = view_of(await _locked(work, contact_id), catalogs)
+    view = view_of(contact, catalogs)
     tag = catalogs.tags.get(str(tag_id))
     if tag is None:
         raise NotFound("tag")
@@ -266,7 +292,7 @@ def _filled(contact: ContactRow, values: Mapping[str, Value]) -> ContactRow:
 
 
 def _clean(catalogs: Catalogs, values: Mapping[str, FieldInput]) -> dict[str, Value]:
-    clean, errors = normalize(values, catalogs.region, catalogs.fields)
+    clean, errors = normalize(values, catalogs.account.default_region, catalogs.fields)
     if errors:
         raise Invalid({_form_name(key): text for key, text in errors.items()})
     return clean
@@ -290,6 +316,11 @@ def _refuse_nameless(values: Mapping[str, Value]) -> None:
     sentence = nameless(values)
     if sentence:
         raise Invalid({"": sentence})
+
+
+def _is_taken(error: IntegrityError) -> bool:
+    """Whether another contact has a unique value; not, say, that the owner is no member anymore."""
+    return getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
 
 
 async def _taken(work: Work, values: Mapping[str, Value], except_id: UUID | None) -> Invalid:

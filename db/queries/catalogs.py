@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.queries.driver_statements import DriverStatement, fetch_row
 from db.tenancy import begin
 
 Family = Literal["account", "fields", "tags", "members", "segments", "workflows"]
@@ -19,6 +21,20 @@ FAMILIES: tuple[Family, ...] = ("account", "fields", "tags", "members", "segment
 Versions: TypeAlias = tuple[int, ...]  # of the families of a catalog
 Rows = TypeVar("Rows")
 Value = TypeVar("Value")
+
+
+class VersionsNow(msgspec.Struct, frozen=True):
+    """In the order of `FAMILIES`."""
+
+    versions: list[int] | None
+
+
+# SQL: the versions by now, later than those of `bind`; `$1` is the account.
+VERSIONS_NOW = (
+    f"(select array[{', '.join(f'v.{family}' for family in FAMILIES)}]"  # noqa: S608 -- constants only
+    " from catalog_versions v where v.account_id = $1) as versions"
+)
+_READ_VERSIONS = DriverStatement(VersionsNow, f"select {VERSIONS_NOW}")
 
 
 @dataclass(frozen=True)
@@ -59,3 +75,10 @@ async def read_catalog(session: AsyncSession, catalog: Catalog[Rows, Value]) -> 
     if caches is not None:
         caches.note_uncached(catalog.name)
     return catalog.build(await catalog.read(session))
+
+
+async def renew_versions(session: AsyncSession) -> None:
+    """Lets the catalogs that are read after this be as new as what the transaction read before."""
+    bound = await begin(session)
+    now = await fetch_row(session, _READ_VERSIONS, session.info["account_id"])
+    bound.versions = now.versions if now else None

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.filters.contact_columns import COLUMNS, ContactColumns
 from db.models import Contact
+from db.queries.catalogs import VERSIONS_NOW
 from db.queries.contact_conditions import Clause
 from db.queries.counters import is_known, summed
 from db.queries.driver_statements import DriverStatement, fetch_number, fetch_row, fetch_rows
 from db.queries.statements import SqlValue, fetch_all, fetch_scalar, fetch_scalars
+from db.tenancy import begin
 
 MOST_COUNTED_IN_LIST = 10_000
 SortValue: TypeAlias = str | datetime
@@ -28,6 +30,13 @@ class ContactRow(ContactColumns, frozen=True):
     tag_ids: list[UUID]
 
 
+class BesideContact(msgspec.Struct, frozen=True):
+    """What belongs to a locked contact but is not in its row, and the versions of the catalogs."""
+
+    tag_ids: list[UUID]
+    versions: list[int] | None
+
+
 class ListedContact(ContactRow, frozen=True):
     """A contact in a sorted list."""
 
@@ -35,18 +44,27 @@ class ListedContact(ContactRow, frozen=True):
 
 
 _CONTACTS = Contact.__table__
-_TAG_IDS = (
-    "array(select t.tag_id from contact_tags t"
-    " where t.account_id = contacts.account_id and t.contact_id = contacts.id) as tag_ids"
-)
-_COLUMNS = ", ".join([*(f"contacts.{name}" for name in COLUMNS), _TAG_IDS]).replace(
+_OWN_COLUMNS = ", ".join(f"contacts.{name}" for name in COLUMNS).replace(
     "contacts.owner_id", "contacts.owner_id as owner"
+)
+_COLUMNS = (
+    f"{_OWN_COLUMNS}, array(select t.tag_id from contact_tags t"  # noqa: S608 -- constants only
+    " where t.account_id = contacts.account_id and t.contact_id = contacts.id) as tag_ids"
 )
 _FIND_CONTACT = DriverStatement(
     ContactRow,
     f"select {_COLUMNS} from contacts where account_id = $1 and id = $2",  # noqa: S608 -- constants only
 )
-_LOCK_CONTACT = DriverStatement(ContactRow, f"{_FIND_CONTACT.sql} for update of contacts")
+_LOCK_CONTACT = DriverStatement(
+    ContactColumns,
+    f"select {_OWN_COLUMNS} from contacts"  # noqa: S608 -- constants only
+    " where account_id = $1 and id = $2 for update",
+)
+_READ_BESIDE = DriverStatement(
+    BesideContact,
+    "select array(select t.tag_id from contact_tags t"  # noqa: S608 -- constants only
+    f" where t.account_id = $1 and t.contact_id = $2) as tag_ids, {VERSIONS_NOW}",
+)
 
 
 def _count_all(state: str, deleted_at: str) -> str:
@@ -168,8 +186,18 @@ async def find_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | 
 
 
 async def lock_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | None:
-    """One contact as it is now, deleted or not, locked until the transaction ends."""
-    return await fetch_row(session, _LOCK_CONTACT, session.info["account_id"], contact_id)
+    """One contact as it is now, deleted or not, locked until the transaction ends. Catalogs that are read
+    after this are as new as the contact, also when the lock had to wait."""
+    bound = await begin(session)
+    wrote_or_locked = bound.wrote_or_locked
+    key = session.info["account_id"], contact_id
+    contact = await fetch_row(session, _LOCK_CONTACT, *key)
+    if contact is None:
+        return None
+    # After a wait PostgreSQL reads the locked row anew and nothing else, so the rest needs a statement.
+    [beside] = await fetch_rows(session, _READ_BESIDE, *key)
+    bound.versions, bound.wrote_or_locked = beside.versions, wrote_or_locked
+    return ContactRow(*(*msgspec.structs.astuple(contact), beside.tag_ids))
 
 
 async def find_live_contacts(session: AsyncSession, contact_ids: Sequence[UUID]) -> list[UUID]:

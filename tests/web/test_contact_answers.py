@@ -1,10 +1,14 @@
 """What JSON holds of contacts: only the fields that `fields` names, and after a change the contact alone."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx
 import pytest
 
+from app.contacts.use_cases import Catalogs, contact_of
+from app.work import SYSTEM, open_work
+from db.ids import uuid7
 from tests.support.crm_kit import create_contact
 from tests.support.world import World
 
@@ -131,3 +135,40 @@ async def test_values_of_every_kind_are_stored(world: World) -> None:
         assert (cleared["owner"], cleared["owner_name"], cleared["fields"], cleared["email_consent"]) == (
             None, "", {}, "granted",
         )  # fmt: skip
+
+
+async def test_lists_and_changes_read_catalogs_from_the_caches(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        contact = (await create_contact(client, first_name="Ann", city="Oslo"))["id"]
+        reads = world.runtime.catalogs.reads
+        for method, path, body in (
+            ("GET", "/contacts?f=city:is:Oslo&q=ann", None),
+            ("GET", f"/contacts/{contact}", None),
+            ("PATCH", f"/contacts/{contact}", {"city": "Bergen"}),
+            ("DELETE", f"/contacts/{contact}", None),
+        ):
+            before = dict(reads)
+            assert (await client.request(method, path, json=body)).status_code == 200
+            grown = {key: count - before.get(key, 0) for key, count in reads.items()}
+            read = {key: count for key, count in grown.items() if count}
+            assert {"account", "fields", "tags"} <= {name for name, _ in read}
+            assert "uncached" not in {source for _, source in read}, (path, read)
+            if "?" in path:
+                assert set(read.values()) == {1}, "each catalog is read once"
+
+
+async def test_a_tag_and_an_owner_who_are_newer_than_the_transaction_have_their_names(world: World) -> None:
+    who, tag = await world.person(), uuid7()
+    async with world.script(who) as client:
+        contact = UUID((await create_contact(client, first_name="Ann"))["id"])
+    async with open_work(world.runtime, who.account_id, SYSTEM) as work:
+        await Catalogs.of(work)
+        owner = await world.person("operator", who.account_id)
+        await world.sql("insert into tags (account_id, id, name, slug) values ($1, $2, 'vip', 'vip')",
+                        who.account_id, tag)  # fmt: skip
+        await world.sql("insert into contact_tags (account_id, contact_id, tag_id) values ($1, $2, $3)",
+                        who.account_id, contact, tag)  # fmt: skip
+        await world.sql("update contacts set owner_id = $1 where id = $2", owner.user_id, contact)
+        view = await contact_of(work, contact)
+    assert ([ref.name for ref in view.tags], view.owner_name) == (["vip"], owner.name)

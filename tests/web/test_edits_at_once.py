@@ -1,12 +1,18 @@
-"""Two members change different settings of one row at the same moment: both changes stay."""
+"""Two members change one row at the same moment: both changes stay, and the one that had to wait is checked
+and answered as things are then."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 
+from db.ids import uuid7
+from tests.support.crm_kit import create_contact, create_field
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
 
@@ -70,3 +76,128 @@ async def test_a_field_is_changed_and_deleted_at_the_same_moment(world: World) -
         answers = {(await change).status_code, (await deletion).status_code}
     await connection.close()
     assert answers <= {200, 204, 404, 409}, answers
+
+
+class Meanwhile:
+    """A request to change a contact that waits for another transaction, which holds the contact."""
+
+    def __init__(self, world: World, script: httpx.AsyncClient) -> None:
+        self.world, self.script = world, script
+
+    @asynccontextmanager
+    async def holding(self, contact: str, method: str, path: str, body: Any) -> AsyncIterator[Any]:
+        """The other transaction, and where the answer will be."""
+        connection = await asyncpg.connect(self.world.admin_url)
+        answers: list[httpx.Response] = []
+        try:
+            async with connection.transaction():
+                await connection.execute("select 1 from contacts where id = $1 for update", UUID(contact))
+                request = asyncio.create_task(
+                    self.script.request(method, f"/contacts/{contact}{path}", json=body)
+                )
+                await settle(connection, 1)
+                yield connection, answers
+            answers.append(await request)
+        finally:
+            await connection.close()
+
+
+async def stored_fields(world: World, contact: str) -> Any:
+    [row] = await world.sql("select fields, owner_id from contacts where id = $1", UUID(contact))
+    return row["fields"], row["owner_id"]
+
+
+async def test_a_field_that_was_deleted_meanwhile_gets_no_value(world: World) -> None:
+    async with world.script(await world.person()) as script:
+        field = (await create_field(script, label="Plan", type="text"))["id"]
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        change = {"fields": {field: "pro"}}
+        async with Meanwhile(world, script).holding(contact, "PATCH", "", change) as (other, answers):
+            await other.execute("delete from custom_fields where id = $1", UUID(field))
+        assert answers[0].status_code == 422, answers[0].text
+        assert list(answers[0].json()["errors"]) == [f"fields.{field}"]
+    assert await stored_fields(world, contact) == ("{}", None)
+
+
+async def test_a_member_who_was_removed_meanwhile_owns_nothing(world: World) -> None:
+    who = await world.person()
+    gone = await world.person("operator", who.account_id)
+    async with world.script(who) as script:
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        change = {"owner": str(gone.user_id)}
+        async with Meanwhile(world, script).holding(contact, "PATCH", "", change) as (other, answers):
+            await other.execute("delete from memberships where user_id = $1", gone.user_id)
+        assert (answers[0].status_code, list(answers[0].json()["errors"])) == (422, ["owner"])
+    assert await stored_fields(world, contact) == ("{}", None)
+
+
+async def test_an_owner_who_is_removed_while_a_contact_is_created_is_not_called_taken(world: World) -> None:
+    """The removal holds the membership, for which the new contact waits."""
+    who = await world.person()
+    gone = await world.person("operator", who.account_id)
+    connection = await asyncpg.connect(world.admin_url)
+    async with world.script(who) as script:
+        async with connection.transaction():
+            await connection.execute("delete from memberships where user_id = $1", gone.user_id)
+            creation = asyncio.create_task(
+                script.post("/contacts", json={"first_name": "Ann", "owner": str(gone.user_id)})
+            )
+            await settle(connection, 1)
+        answer = await creation
+    await connection.close()
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        "Something this refers to is in use or was deleted. Nothing was saved.",
+    )
+
+
+async def test_a_tag_that_was_deleted_meanwhile_is_not_found(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as script:
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        tagged = (await script.post(f"/contacts/{contact}/tags", json={"name": "vip"})).json()["contact"]
+        tag = tagged["tags"][0]["id"]
+        async with Meanwhile(world, script).holding(contact, "DELETE", f"/tags/{tag}", None) as held:
+            await held[0].execute("delete from tags where id = $1", UUID(tag))
+        assert held[1][0].status_code == 404, held[1][0].text
+    assert "tag.removed" not in [action for action, _ in await world.audit(who.account_id)]
+
+
+async def test_a_tag_that_was_renamed_meanwhile_has_its_new_name_in_the_audit(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as script:
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        tagged = (await script.post(f"/contacts/{contact}/tags", json={"name": "vip"})).json()["contact"]
+        tag = tagged["tags"][0]["id"]
+        async with Meanwhile(world, script).holding(contact, "DELETE", f"/tags/{tag}", None) as held:
+            await held[0].execute("update tags set name = 'Gold', slug = 'gold' where id = $1", UUID(tag))
+        assert held[1][0].status_code == 200, held[1][0].text
+    [entry] = await world.sql("select changes from audit_logs where action = 'tag.removed'"
+                              " and account_id = $1", who.account_id)  # fmt: skip
+    assert entry["changes"] == '{"tag": ["Gold", null]}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("PATCH", "", {"city": "Oslo"}), ("POST", "/tags", {"name": "VIP"}), ("DELETE", "", None)],
+)
+async def test_the_answer_has_the_tags_that_were_added_meanwhile(
+    world: World, method: str, path: str, body: Any
+) -> None:
+    who = await world.person()
+    tag = uuid7()
+    async with world.script(who) as script:
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        async with Meanwhile(world, script).holding(contact, method, path, body) as (other, answers):
+            await other.execute(
+                "insert into tags (account_id, id, name, slug) values ($1, $2, 'vip', 'vip')",
+                who.account_id, tag,
+            )  # fmt: skip
+            await other.execute(
+                "insert into contact_tags (account_id, contact_id, tag_id) values ($1, $2, $3)",
+                who.account_id, UUID(contact), tag,
+            )  # fmt: skip
+        assert answers[0].status_code == 200, answers[0].text
+        assert answers[0].json()["contact"]["tags"] == [{"id": str(tag), "name": "vip"}]
+        shown = (await script.get(f"/contacts/{contact}")).json()["contact"]
+        assert answers[0].json()["contact"] == shown
