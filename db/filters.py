@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
+from weakref import ref
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -44,7 +45,7 @@ from app.filters.analysis import asks_time
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
-from app.filters.fields import Fields, FieldSpec, FieldType
+from app.filters.fields import FieldCatalog, Fields, FieldSpec, FieldType
 from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
 from app.json_types import Json
 
@@ -116,12 +117,13 @@ def where(
     if expression is None:
         return true()
     scope = _Scope(contacts, zone, now)
-    if asks_time(expression, fields):
+    if not isinstance(fields, FieldCatalog) or asks_time(expression, fields):
         return _clause(expression, fields, scope)
     key = (msgspec.json.encode(expression), id(fields), contacts, zone)
     compiled = _compiled.get(key)
-    if compiled is None or compiled[0] is not fields:
-        compiled = _compiled[key] = fields, _clause(expression, fields, scope)
+    if compiled is None or compiled[0]() is not fields:
+        catalog = ref(fields, lambda _: _compiled.pop(key, None))
+        compiled = _compiled[key] = catalog, _clause(expression, fields, scope)
         if len(_compiled) > MOST_COMPILED:
             _compiled.popitem(last=False)
     else:
@@ -129,8 +131,11 @@ def where(
     return compiled[1]
 
 
-# By filter, catalog, table and time zone; an entry keeps its catalog, so that no other one gets its id.
-_compiled: OrderedDict[tuple[bytes, int, FromClause, ZoneInfo], tuple[Fields, Clause]] = OrderedDict()
+# By filter, id of the catalog, table and time zone. An entry goes with its catalog, which may be large: it
+# must not stay for the sake of its conditions when no cache holds it (read after a lock, say).
+_compiled: OrderedDict[tuple[bytes, int, FromClause, ZoneInfo], tuple["ref[FieldCatalog]", Clause]] = (
+    OrderedDict()
+)
 
 
 def _clause(expression: Filter, fields: Fields, scope: _Scope, inside: Inside = ()) -> Clause:

@@ -81,6 +81,10 @@ class Operator(msgspec.Struct, frozen=True):
 Fields = Mapping[str, FieldSpec]
 
 
+class FieldCatalog(dict[str, FieldSpec]):
+    """The fields of an account. A class of its own, because a plain `dict` allows no weak references."""
+
+
 class AccountNames(msgspec.Struct, frozen=True):
     """The members, segments and workflows of one account that conditions may refer to: names by id (as text),
     and the filters of the segments."""
@@ -229,7 +233,7 @@ def custom_field(
     return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
 
 
-def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
+def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> FieldCatalog:
     """Built-in fields followed by the account's custom fields, by key. `named` are the account's members,
     segments and workflows: without them no name is checked, and a condition on a segment matches no
     contact."""
@@ -238,7 +242,7 @@ def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAM
         "segments": replace(BUILT_IN["segments"], names=named.segments, filters=named.filters),
         "workflows": replace(BUILT_IN["workflows"], names=named.workflows),
     }
-    return BUILT_IN | own | {spec.key: spec for spec in custom}
+    return FieldCatalog(BUILT_IN | own | {spec.key: spec for spec in custom})
 
 
 def operator(spec: FieldSpec, op: Op) -> Operator | None:

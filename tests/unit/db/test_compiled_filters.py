@@ -1,5 +1,6 @@
 """A filter is compiled once for a catalog, unless its condition depends on the time."""
 
+import gc
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -43,6 +44,16 @@ def test_what_depends_on_the_time_is_compiled_for_its_time() -> None:
     assert str(today.compile(compile_kwargs={"literal_binds": True})) != str(
         later.compile(compile_kwargs={"literal_binds": True})
     )
+
+
+def test_conditions_go_with_their_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "_compiled", type(filters._compiled)())
+    living = field_catalog()
+    for fields in (living, field_catalog(), dict(living)):
+        where(IN_OSLO, CONTACTS, fields, UTC_ZONE, NOW)
+    del fields
+    gc.collect()
+    assert [catalog() for catalog, _ in filters._compiled.values()] == [living]
 
 
 def test_only_the_latest_conditions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
