@@ -22,8 +22,14 @@ from db.connection import is_plain_read
 from db.queries.statements import ColumnsDifferError, SqlValue, StructT
 
 T = TypeVar("T")
-# The server ends the session, and tells before it closes the connection.
-LOST = asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | asyncpg.CrashShutdownError
+# The server ends the session, and tells before it closes the connection; or the connection was cut in the
+# middle of a statement, and asyncpg no longer knows its state.
+LOST = (
+    asyncpg.PostgresConnectionError
+    | asyncpg.AdminShutdownError
+    | asyncpg.CrashShutdownError
+    | asyncpg.InternalClientError
+)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -77,12 +83,12 @@ async def run(session: AsyncSession, sql: str, /, *values: SqlValue) -> None:
 
 async def _run(session: AsyncSession, sql: str, call: Callable[[Connection], Awaitable[T]]) -> T:
     connection = await session.connection()  # begins the transaction if none runs
-    if not is_plain_read(sql):
+    if not is_plain_read(sql):  # as `note_write` does, on the same object, for SQLAlchemy's statements
         session.info["bound"].wrote_or_locked = True
     driver = cast("Connection", (await connection.get_raw_connection()).driver_connection)
     try:
         return await call(driver)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise await _error_of(connection, driver, sql, error) from error
     except asyncio.CancelledError as error:
         await connection.invalidate(error)  # the server may still be running the statement

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import pytest
 from sqlalchemy import text
@@ -15,7 +16,15 @@ from app.settings import Settings
 from app.web.problems import problem_of
 from db.connection import open_engine
 from db.ids import uuid7
-from db.queries.driver_statements import DriverStatement, fetch_number, fetch_row, fetch_rows, run
+from db.queries.driver_statements import (
+    Connection,
+    DriverStatement,
+    _run,
+    fetch_number,
+    fetch_row,
+    fetch_rows,
+    run,
+)
 from db.queries.statements import ColumnsDifferError, execute
 from db.tenancy import begin, session_maker
 from tests.support.world import World
@@ -90,6 +99,22 @@ async def test_a_lost_connection_leaves_the_pool(world: World, settings: Setting
         await world.sql("select pg_terminate_backend($1, 5000)", pid)  # waits for its end
         with pytest.raises(DBAPIError) as lost:
             await fetch_rows(session, _ALL)
+        assert lost.value.connection_invalidated
+        assert problem_of(lost.value).status == 503
+        await session.rollback()
+        assert await fetch_number(session, "select pg_backend_pid()") != pid
+
+
+async def test_a_driver_that_lost_track_of_its_connection_leaves_the_pool(
+    world: World, settings: Settings
+) -> None:
+    async def cut(_driver: Connection) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    async with session_of(settings, await world.account()) as session:
+        pid = await fetch_number(session, "select pg_backend_pid()")
+        with pytest.raises(DBAPIError) as lost:
+            await _run(session, "select 1", cut)
         assert lost.value.connection_invalidated
         assert problem_of(lost.value).status == 503
         await session.rollback()
