@@ -50,7 +50,7 @@ from app.web.app_factory import build_app
 from app.web.logs import configure
 from app.web.metrics import CATALOG_READS
 from app.web.paging import read_paging
-from app.web.rate_limit import Limiter, open_redis
+from app.web.rate_limit import Limiter, RedisBreaker, open_redis
 from app.web.recent_counts import RecentCounts
 from app.web.request import Request
 from app.web.request_work import request_work
@@ -115,11 +115,13 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     directory = AuthLookup(runtime.engine)
     places = AccountPlaces(settings.heavy_queries_per_account, share_of(runtime.engine))
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
+    breaker = RedisBreaker()
     return build_app(
         settings,
         ROUTES,
         directory=Principals(runtime, directory, places),
         redis=counter,
+        breaker=breaker,
         database_probe=partial(ping, runtime.engine),
         connect_probe=partial(ping, open_engine(settings.database_url, 0)),
         dependencies={
@@ -133,11 +135,11 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             "pulse": worker_health_probe(runtime),
             "turn_counts": turn_counts_probe(runtime),
             "directory": directory,
-            "throttle": Throttle(counter),
+            "throttle": Throttle(counter, breaker),
             "recent_counts": RecentCounts(),
             "counter": counter,
             "webhook_by_token": partial(find_webhook_by_token, runtime.engine),
-            "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60),
+            "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60, breaker),
             "demo_people": PEOPLE if settings.demo else [],
         },
         lifespan=[lifespan],

@@ -42,6 +42,7 @@ def build_app(
     *,
     directory: Directory,
     redis: Redis | None,
+    breaker: RedisBreaker,
     database_probe: Probe,
     connect_probe: Probe,
     dependencies: Mapping[str, Provide],
@@ -50,10 +51,11 @@ def build_app(
     plugins: Sequence[PluginProtocol] = (),
 ) -> Litestar:
     """The app. It checks a request in this order: origin, token, rate, permission, input; then the handler
-    runs. With `redis` None each process limits rates for itself. `connect_probe` opens a new connection,
-    `state` is added to `app.state`; `lifespan` and `plugins` are Litestar's."""
+    runs. With `redis` None each process limits rates for itself; all that ask it share `breaker`.
+    `connect_probe` opens a new connection, `state` is added to `app.state`; `lifespan` and `plugins` are
+    Litestar's."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
-    cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
+    cookies, tokens = Cookies(settings), Tokens(keys, settings.base_url)
     identity = Identity(directory, tokens, cookies)
     app = Litestar(
         [*routes, static_file],

@@ -1,5 +1,6 @@
 """The real app without its database, without Redis, and with connections that are cut under it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pytest
 from app.main import create_app
 from app.runtime import open_runtime
 from app.settings import Settings
+from app.web import rate_limit
 from tests.support.web_kit import BASE, HTML, JSON, OWN
 from tests.support.world import PASSWORD, World
 
@@ -51,6 +53,35 @@ async def test_without_the_database_every_response_is_503_with_retry_after(
     assert (workers.status_code, workers.json()["status"]) == (503, "unknown"), "cannot tell is never well"
     assert (await disconnected_client.get("/health/live")).status_code == 200
     assert (await disconnected_client.get("/sign-in", headers=HTML)).status_code == 200
+
+
+async def test_a_silent_redis_costs_a_sign_in_one_wait(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that gets no answer closes its connection, so each call would be a new one."""
+    connections = 0
+
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.read(-1)
+        writer.close()
+
+    monkeypatch.setattr(rate_limit, "OPEN_SECONDS", 3600)
+    owner = await world.person()
+    async with await asyncio.start_server(stay_silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        frozen = msgspec.structs.replace(settings, redis_url=f"redis://127.0.0.1:{port}/0")
+        app = create_app(frozen, world.runtime)
+        transport = httpx.ASGITransport(cast("Any", app))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=OWN | JSON) as client:
+            form = {"email": owner.email, "password": PASSWORD}
+            answer = await client.post("/sessions", json=form)
+            assert answer.status_code == 201
+            signed_in = {"authorization": f"Bearer {answer.json()['token']}"}
+            assert (await client.get("/tags", headers=signed_in)).status_code == 200
+        await app.state.counter.aclose()
+    assert connections == 1
 
 
 async def test_cut_connections_fail_no_request(world: World) -> None:
