@@ -13,6 +13,7 @@ from app.tags.use_cases import create_tag, delete_tag, rename_tag
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.paging import Paging
+from app.web.request_kinds import BULK
 from app.web.responses import Saved
 from app.work import Work
 
@@ -47,7 +48,7 @@ class TagController(Controller):
         await rename_tag(work, tag_id, data.name)
         return Saved(await tag_page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
 
-    @deletion("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
+    @deletion("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)], kind=BULK)
     async def delete_tag(
         self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:

@@ -1,10 +1,12 @@
 """What the workflow screens read: the list of workflows, the versions of one, the counts on its canvas."""
 
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, case, func, literal_column, select, text
+from sqlalchemy import BigInteger, Boolean, Executable, case, func, literal_column, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Enrollment, Workflow
@@ -13,6 +15,12 @@ from db.queries.paging import fetch_page_of
 from db.queries.statements import fetch_all, fetch_scalar, fetch_scalars
 
 MOST_LISTED = 500
+QUERY_CANCELED = "57014"  # the SQLSTATE of a statement that takes too long
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class CountStopped(Exception):
+    """A count took longer than a statement of the session may."""
 
 
 class ListedWorkflow(msgspec.Struct, frozen=True):
@@ -136,22 +144,35 @@ async def read_last_version(session: AsyncSession, workflow_id: UUID) -> int:
 
 
 async def count_by_place(session: AsyncSession, workflow_id: UUID) -> list[EnrollmentsAtPlace]:
-    """The enrollments of a workflow by status, version and step."""
+    """The enrollments of a workflow by status, version and step. Raises `CountStopped`."""
     places = await read_counts(session, "enrollments", workflow_id)
     if places is not None:
         return [
             EnrollmentsAtPlace(place.state, place.version, place.step_key or None, place.n)
             for place in places
         ]
-    return await fetch_all(session, EnrollmentsAtPlace, _COUNT_BY_PLACE, workflow=workflow_id)
+    return await _scan(session, EnrollmentsAtPlace, _COUNT_BY_PLACE, workflow_id)
 
 
 async def count_visits(session: AsyncSession, workflow_id: UUID) -> list[VisitCount]:
-    """The finished visits of a workflow's steps, over all versions."""
+    """The finished visits of a workflow's steps, over all versions. Raises `CountStopped`."""
     visits = await read_counts(session, "visits", workflow_id)
     if visits is not None:
         return [VisitCount(visit.step_key, visit.state, visit.lane or None, visit.n) for visit in visits]
-    return await fetch_all(session, VisitCount, _COUNT_VISITS, workflow=workflow_id)
+    return await _scan(session, VisitCount, _COUNT_VISITS, workflow_id)
+
+
+async def _scan(
+    session: AsyncSession, kind: type[Row], statement: Executable, workflow_id: UUID
+) -> list[Row]:
+    """The rows of a count without counters. When it takes too long, the transaction goes on without it."""
+    try:
+        async with session.begin_nested():
+            return await fetch_all(session, kind, statement, workflow=workflow_id)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") != QUERY_CANCELED:
+            raise
+        raise CountStopped from error
 
 
 async def list_stopped_steps(session: AsyncSession, workflow_id: UUID) -> list[str]:

@@ -1,6 +1,7 @@
 """Counting enrollments in a big table, once for all readers."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
@@ -66,6 +67,34 @@ async def test_open_builders_share_one_count(world: World, monkeypatch: pytest.M
         assert (await stranger.get(at)).status_code == 404
         await stranger.get(f"/workflows/{theirs.workflow}/counts")
         assert counted == [cast.workflow, theirs.workflow], "what is shared stays in its account"
+
+
+async def test_who_waits_for_shared_counts_holds_no_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = await cast_of(world)
+    queue = world.app.state.places.connections
+    computing, release = asyncio.Event(), asyncio.Event()
+
+    async def blocked(session: AsyncSession, workflow_id: UUID) -> list[VisitCount]:
+        computing.set()
+        await release.wait()
+        return await count_visits(session, workflow_id)
+
+    monkeypatch.setattr(read, "count_visits", blocked)
+    monkeypatch.setattr(world.runtime.counts, "times", 1_000_000)
+    async with world.script(cast.owner) as client, AsyncExitStack() as held:
+        at = f"/workflows/{cast.workflow}/counts"
+        requests = [asyncio.create_task(client.get(at)) for _ in range(queue.places - 1)]
+        await computing.wait()
+        await asyncio.sleep(0.3)
+        monkeypatch.setattr(queue, "wait_seconds", 1)
+        for _ in range(queue.places - 1):  # all but that of the one that counts
+            await held.enter_async_context(queue.place(cast.owner.account_id))
+        await held.aclose()
+        release.set()
+        answers = await asyncio.gather(*requests)
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_versions_show_their_enrollment_counts(world: World) -> None:

@@ -9,12 +9,16 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from app.engine.effects.unsubscribe_links import PATH, link_key, token_of
 from app.main import create_app
 from app.runtime import Runtime
 from app.settings import Settings
 from app.web.request_kinds import BULK, COUNT, READ, SEARCH, WRITE, SearchWith, declared_kind, search_with
 from app.work import SYSTEM, open_work
+from db.ids import uuid7
+from db.queries.counters import make_unknown
 from tests.support.routes import routes_of
+from tests.support.sample_account import cast_of
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
 
@@ -101,6 +105,55 @@ async def test_sign_in_and_public_links_have_a_timeout(hasty_world: World) -> No
             "/sessions", json={"email": owner.email, "password": "correct horse battery"}
         )
     assert_stopped(answer, f"Saving this took longer than 0.25 s and was stopped. {WRITE.advice}")
+    contact_id = uuid7()
+    await hasty_world.sql(
+        "insert into contacts (account_id, id, email) values ($1, $2, 'ann@people.example')",
+        owner.account_id, contact_id,
+    )  # fmt: skip
+    link = PATH + token_of(await link_key(hasty_world.runtime), owner.account_id, contact_id)
+    async with hasty_world.client(accept="application/json") as client:
+        async with locked(hasty_world, "contacts"):
+            answer = await client.post(link)
+        assert_stopped(answer, f"Saving this took longer than 0.25 s and was stopped. {WRITE.advice}")
+        assert (await client.post(link)).status_code == 200
+
+
+async def test_deleting_a_tag_has_the_time_of_a_bulk_edit(hasty_world: World) -> None:
+    owner = await hasty_world.person()
+    async with hasty_world.script(owner) as client:
+        tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
+        async with locked(hasty_world, "contact_tags"):
+            answer = await client.delete(f"/tags/{tag}")
+    assert_stopped(answer, f"This took longer than 0.35 s and was stopped. {BULK.advice}")
+
+
+async def test_a_builder_whose_count_is_stopped_has_no_numbers(
+    hasty_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = await cast_of(hasty_world)
+    at = f"/workflows/{cast.workflow}"
+    async with open_work(hasty_world.runtime, cast.owner.account_id, SYSTEM) as work:
+        await make_unknown(work.session, "visits")
+        await work.commit()
+    async with hasty_world.script(cast.owner) as client, hasty_world.browser(cast.owner) as browser:
+        async with locked(hasty_world, "enrollment_executions"):
+            page = await browser.get(at)
+            versions = await browser.get(f"{at}/versions")
+            fragment = await browser.get(f"{at}/counts", headers=PARTIAL)
+            with monkeypatch.context() as patch:
+                patch.setattr(hasty_world.runtime.counts, "times", 1_000_000)
+                stopped = (await client.get(f"{at}/counts")).json()
+                again = (await client.get(f"{at}/counts")).json()
+        counted = (await client.get(f"{at}/counts")).json()
+    assert [answer.status_code for answer in (page, versions, fragment)] == [200, 200, 200]
+    assert "not counted" in page.text
+    assert "<b>0</b> here" not in page.text
+    assert "hx-partial" not in fragment.text, "what the page showed before stays"
+    assert stopped["totals"]["counted"] is False
+    assert {count["counted"] for count in stopped["counts"].values()} == {False}
+    assert again == stopped, "others don't wait for the same count"
+    assert counted["totals"]["counted"] is True
+    assert counted["totals"]["active"] == 1
 
 
 async def test_timeout_holds_in_each_transaction_of_the_work_and_ends_with_it(

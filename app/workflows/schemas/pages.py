@@ -49,23 +49,26 @@ class WorkflowView(msgspec.Struct):
 
 class Count(msgspec.Struct):
     """Contacts at a step now, visits that ended well, visits that failed; `lanes` has contacts by lane taken;
-    `stopped` means that a circuit breaker stops the step because it failed for too many contacts."""
+    `stopped` means that a circuit breaker stops the step because it failed for too many contacts. With
+    `counted` false counting took too long, and the numbers are 0."""
 
     current: int = 0
     completed: int = 0
     failed: int = 0
     stopped: bool = False
     lanes: dict[str, int] = {}
+    counted: bool = True
 
 
 class Totals(msgspec.Struct):
-    """Enrollments by status."""
+    """Enrollments by status. With `counted` false counting took too long, and the numbers are 0."""
 
     active: int = 0
     completed: int = 0
     incomplete: int = 0
     exited: int = 0
     failed: int = 0
+    counted: bool = True
 
     @property
     def entered(self) -> int:

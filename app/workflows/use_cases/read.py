@@ -2,11 +2,13 @@
 step."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.draft import Draft, lane_label, walk
 from app.engine.core.secret_headers import hidden, hidden_steps
@@ -37,6 +39,7 @@ from app.workflows.use_cases.step_labels import lane_sentence, lookup_for, step_
 from db.models import Workflow, WorkflowVersion
 from db.queries.workflow_drafts import read_draft
 from db.queries.workflow_pages import (
+    CountStopped,
     EnrollmentsAtPlace,
     VisitCount,
     count_by_place,
@@ -46,6 +49,8 @@ from db.queries.workflow_pages import (
     list_versions,
     read_last_version,
 )
+
+Row = TypeVar("Row")
 
 
 class LoadedWorkflow(msgspec.Struct):
@@ -133,10 +138,10 @@ async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], di
     """Kinds and counts of the draft's steps by key, and the totals: all that the polling needs, and up to one
     polling interval old."""
     draft = await read_draft(work.session, await header_of(work, workflow_id))
-    await work.session.rollback()  # a caller that waits for the counts must not hold a connection
+    await work.pause()  # many may wait for the same counts
     counts, totals = await counted(work, workflow_id, POLL_SECONDS)
     kinds = {step.key: step.kind for _, _, step in walk(draft.steps)}
-    return kinds, {key: counts.get(key, Count()) for key in kinds}, totals
+    return kinds, {key: counts.get(key, Count(counted=totals.counted)) for key in kinds}, totals
 
 
 # A goal jumped over the step, or the enrollment ended while it was there: the step did nothing.
@@ -149,11 +154,14 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
     those of a large workflow even older (`SharedResults`)."""
     counts: dict[str, Count] = {}
     totals = Totals()
-    for row in await enrollments_by_place(work, workflow_id, seconds):
+    places = await enrollments_by_place(work, workflow_id, seconds)
+    visits = await _visits(work, workflow_id, seconds)
+    totals.counted = places is not None and visits is not None
+    for row in places or () if totals.counted else ():
         setattr(totals, row.status, getattr(totals, row.status) + row.enrollments)
         if row.step_key and row.status == "active":
             counts.setdefault(row.step_key, Count()).current += row.enrollments
-    for visit in await _visits(work, workflow_id, seconds):
+    for visit in visits or () if totals.counted else ():
         count = counts.setdefault(visit.step_key, Count(lanes={}))
         if visit.outcome == "failed":
             count.failed += visit.enrollments
@@ -161,28 +169,42 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
             count.completed += visit.enrollments
         if visit.branch:
             count.lanes = count.lanes | {visit.branch: count.lanes.get(visit.branch, 0) + visit.enrollments}
+    await work.resume()
     for step_key in await list_stopped_steps(work.session, workflow_id):
-        counts.setdefault(step_key, Count()).stopped = True
+        counts.setdefault(step_key, Count(counted=totals.counted)).stopped = True
     return counts, totals
 
 
 async def enrollments_by_place(
     work: Work, workflow_id: UUID, seconds: float = 0.0
-) -> list[EnrollmentsAtPlace]:
-    """The enrollments by place (`count_by_place`), shared by all readers of the workflow."""
+) -> list[EnrollmentsAtPlace] | None:
+    """The enrollments by place (`count_by_place`), shared by all readers of the workflow; None while counting
+    them takes too long."""
     key = ("standing", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(count_by_place, work.session, workflow_id), seconds)
+    return await work.runtime.counts.get(key, partial(_count, work, count_by_place, workflow_id), seconds)
 
 
-async def _visits(work: Work, workflow_id: UUID, seconds: float) -> list[VisitCount]:
+async def _visits(work: Work, workflow_id: UUID, seconds: float) -> list[VisitCount] | None:
     key = ("visits", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(count_visits, work.session, workflow_id), seconds)
+    return await work.runtime.counts.get(key, partial(_count, work, count_visits, workflow_id), seconds)
+
+
+async def _count(
+    work: Work, query: Callable[[AsyncSession, UUID], Awaitable[list[Row]]], workflow_id: UUID
+) -> list[Row] | None:
+    """The rows; None when counting took too long. That is shared too, so that not every reader waits for
+    it."""
+    await work.resume()
+    try:
+        return await query(work.session, workflow_id)
+    except CountStopped:
+        return None
 
 
 async def version_rows(work: Work, view: WorkflowView) -> list[VersionRow]:
     """Every published version, the newest first, with its active enrollments."""
     live: Counter[int] = Counter()
-    for place in await enrollments_by_place(work, view.id):
+    for place in await enrollments_by_place(work, view.id) or ():
         if place.status == "active":
             live[place.version] += place.enrollments
     return [
@@ -212,7 +234,7 @@ def _canvas(
 ) -> CanvasStep:
     kind = kind_of(step.config)
     title, summary = step_sentence(step, opened.lookup)
-    count = opened.counts.get(step.key, Count())
+    count = opened.counts.get(step.key, Count(counted=opened.totals.counted))
     lanes = []
     for lane in lane_keys(step.config):
         inside = step.lanes.get(lane, [])
