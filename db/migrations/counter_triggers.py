@@ -12,7 +12,7 @@ An account that is deleted takes its counters along: nothing may be added to the
 
 from alembic import op
 
-from db.migrations.policies import add_definer_function
+from db.migrations.policies import add_definer_trigger
 
 _FUNCTION = """
 create or replace function {name}() returns trigger language plpgsql
@@ -181,9 +181,6 @@ def add_counter_triggers() -> None:
         op.execute(_FUNCTION.format(name=name, body=body))
         op.execute(f"create trigger {name} {event} execute function {name}()")
     op.execute("grant insert on counter_deltas to app_definer")
-    add_definer_function("count_unknown()", _UNKNOWN, ("enrollments", "enrollment_executions"))
-    op.execute("set local role app_definer")
-    op.execute("grant execute on function count_unknown() to session_user")
-    op.execute("reset role")
+    add_definer_trigger("count_unknown()", _UNKNOWN, ("enrollments", "enrollment_executions"))
     for table, family in (("enrollments", "enrollments"), ("enrollment_executions", "visits")):
         op.execute(_UNCOUNTED_WRITE.format(table=table, family=family))

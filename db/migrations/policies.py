@@ -47,3 +47,13 @@ def add_definer_function(signature: str, declaration: str, reads: Iterable[str])
     op.execute(f"revoke all on function {signature} from public")
     op.execute(f"grant execute on function {signature} to app_user")
     op.execute("reset role")
+
+
+def add_definer_trigger(signature: str, declaration: str, reads: Iterable[str]) -> None:
+    """The same for a function of triggers. Who writes to their tables needs no right to it, and who had one
+    could run it with a trigger on a temporary table, for rows of any account."""
+    add_definer_function(signature, declaration, reads)
+    op.execute("set local role app_definer")
+    op.execute(f"revoke execute on function {signature} from app_user")
+    op.execute(f"grant execute on function {signature} to session_user")  # who makes the triggers
+    op.execute("reset role")

@@ -4,7 +4,12 @@ import sqlalchemy as sa
 from alembic import op
 
 from db.migrations.auth_lookup import fill_parts
-from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
+from db.migrations.policies import (
+    add_definer_function,
+    add_definer_trigger,
+    add_tenant_policy,
+    grant_to_app_user,
+)
 
 revision = "0015"
 down_revision = "0014"
@@ -103,7 +108,8 @@ $$
 # Raises the version of one family, for the accounts that a changed row concerns. It runs at the end of the
 # writer's transaction, so that the row of the account is locked only while that commits, and once for each
 # family and account of a transaction, however many rows changed. An account has one row for all its families,
-# and rows are locked in the order of their accounts: so two writers never wait for each other.
+# and rows are locked in the order of their accounts: so two writers never wait for each other. Adding a member
+# waits for a change of the user's name that is under way, which raises only accounts that the user was in before.
 RAISE_VERSION = """
 raise_catalog_version() returns trigger
 language plpgsql volatile {SECURE} as $$
@@ -122,6 +128,9 @@ begin
     changed := array[new.account_id];
   else
     changed := array[old.account_id, new.account_id];
+  end if;
+  if tg_table_name = 'memberships' and tg_op = 'INSERT' then
+    perform from users u where u.id = new.user_id for share;
   end if;
   changed := array(select distinct c.id from unnest(changed) c(id)
                     where position(family || c.id::text in done) = 0 order by c.id);
@@ -189,11 +198,14 @@ def upgrade() -> None:
     for signature, declaration in (
         ("bind_session(uuid, uuid, boolean)", BIND_SESSION),
         ("bind_access_token(bytea, boolean)", BIND_BY_DIGEST),
+    ):
+        add_definer_function(signature, _fill(declaration), ("catalog_versions",))
+    for signature, declaration in (
         ("raise_catalog_version()", RAISE_VERSION),
         ("raise_all_catalog_versions()", RAISE_ALL_VERSIONS),
         ("add_catalog_versions()", ADD_VERSIONS),
     ):
-        add_definer_function(signature, _fill(declaration), ("catalog_versions",))
+        add_definer_trigger(signature, _fill(declaration), ("catalog_versions",))
     op.execute(f"create function {_fill(BIND_ACCOUNT)}")
     op.execute("revoke all on function bind_account(uuid, uuid) from public")
     op.execute("grant execute on function bind_account(uuid, uuid) to app_user")
@@ -229,12 +241,6 @@ def _create_table() -> None:
 
 
 def _create_triggers() -> None:
-    op.execute("set local role app_definer")  # who owns the functions; app_owner makes the triggers
-    op.execute(
-        "grant execute on function raise_catalog_version(), raise_all_catalog_versions(), add_catalog_versions() "
-        "to app_owner"
-    )
-    op.execute("reset role")
     op.execute(
         "create trigger add_catalog_versions after insert on accounts "
         "for each row execute function add_catalog_versions()"

@@ -13,6 +13,7 @@ from db.ids import uuid7
 from db.queries.catalogs import FAMILIES
 from tests.support.world import AccountMember, World
 
+PATIENCE = 30.0
 FIELD = "insert into custom_fields (id, key, label, type) values ($1, $2, 'Plan', 'text')"
 TAG = "insert into tags (id, name, slug) values ($1, $2, $2)"
 # What is done, with $1 an id and $2 a name, and the families that it raises. Each builds on the one before.
@@ -196,6 +197,50 @@ async def test_each_writer_raises_the_version_that_the_other_left(
     finally:
         for connection in connections[1:]:
             await connection.close()
+
+
+async def test_a_member_who_is_added_during_a_rename_has_no_old_name_in_a_new_version(
+    db: asyncpg.Connection, owner: AccountMember, world: World
+) -> None:
+    joined = await world.account("Globex")
+    renaming, adding = await asyncpg.connect(world.admin_url), await asyncpg.connect(world.admin_url)
+    members = "select u.name from memberships m join users u on u.id = m.user_id where m.account_id = $1"
+
+    async def names_by_version() -> dict[int, list[str]]:
+        """The names of the members by the version that a reader has them for."""
+        async with db.transaction():
+            version = (await begin(db, joined))["members"]
+            return {version: [row["name"] for row in await db.fetch(members, joined)]}
+
+    try:
+        rename = renaming.transaction()
+        await rename.start()
+        await renaming.execute("update users set name = 'Zoe' where id = $1", owner.user_id)
+        await renaming.execute("set constraints all immediate")  # the rename has raised what it will raise
+        add = asyncio.create_task(
+            adding.execute(
+                "insert into memberships (account_id, user_id, role) values ($1, $2, 'viewer')",
+                joined, owner.user_id,
+            )
+        )  # fmt: skip
+        async with asyncio.timeout(PATIENCE):
+            while not add.done() and not await waits_for_a_lock(world, adding):
+                await asyncio.wait([add], timeout=0.01)
+        during = await names_by_version()
+        await rename.commit()
+        await add
+        after = await names_by_version()
+        assert list(after.values()) == [["Zoe"]]
+        assert {**during, **after} == {**after, **during}, "one version, one content"
+    finally:
+        await renaming.close()
+        await adding.close()
+
+
+async def waits_for_a_lock(world: World, connection: asyncpg.Connection) -> bool:
+    waiting = "select wait_event_type from pg_stat_activity where pid = $1"
+    [row] = await world.sql(waiting, connection.get_server_pid())
+    return bool(row["wait_event_type"] == "Lock")
 
 
 @pytest.mark.parametrize("table", ["tags", "custom_fields", "segments", "workflows", "memberships"])

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from app.settings import Settings
 from db.migrations.auth_lookup import FUNCTIONS
 from db.models import Base
 from tests.support.tenant_tables import OWN_RULES, SHARED, TENANT
+from tests.support.world import World
 
 # Unique indexes that do not lead with account_id, with the reason.
 FREE_KEYS = {
@@ -137,6 +139,39 @@ async def test_the_definer_functions_are_the_listed_ones(db: asyncpg.Connection)
         assert row["proconfig"] == ["search_path=pg_catalog, public, pg_temp"], row["proname"]
         assert not row["anybody"], row["proname"]
         assert "execute" not in row["prosrc"].lower(), f"{row['proname']}: never dynamic SQL in a definer"
+
+
+async def test_app_user_may_not_run_the_triggers_that_look_across_accounts(
+    db: asyncpg.Connection,
+) -> None:
+    """It may create temporary tables, and a trigger of one could raise the versions of any account."""
+    rows = await db.fetch(
+        "select proname, has_function_privilege('app_user', oid, 'execute') as may from pg_proc "
+        "where prosecdef and prorettype = 'trigger'::regtype and pronamespace = 'public'::regnamespace"
+    )
+    assert {row["proname"] for row in rows} == {
+        "add_catalog_versions", "count_unknown", "raise_all_catalog_versions", "raise_catalog_version",
+    }  # fmt: skip
+    assert [row["proname"] for row in rows if row["may"]] == []
+
+
+async def test_a_temporary_table_raises_no_version(settings: Settings, world: World) -> None:
+    ours, theirs = await world.account(), await world.account("Globex")
+    versions = "select * from catalog_versions where account_id = $1"
+    before = await world.sql(versions, theirs)
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await connection.execute("select * from bind_account($1, null)", ours)
+        await connection.execute("create temp table accounts (id uuid)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(
+                "create trigger raised after insert on pg_temp.accounts for each row "
+                "execute function raise_catalog_version('tags')"
+            )
+        await connection.execute("insert into pg_temp.accounts values ($1)", theirs)
+    finally:
+        await connection.close()
+    assert await world.sql(versions, theirs) == before
 
 
 async def test_unique_indexes_lead_with_the_account(db: asyncpg.Connection) -> None:
