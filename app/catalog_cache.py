@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.patience import patience
 from db.queries.catalogs import Catalog, Rows, Value, Versions
 
 log = structlog.get_logger(__name__)
@@ -112,6 +113,7 @@ class CatalogCache:
         another = self._entries.get(key)
         if another is not None and another is not entry:  # this one was dropped while it was read
             self._size -= another.size
+            another.size = 0  # it may be read again at the moment, and is counted anew then
         self._entries[key] = entry
         self._entries.move_to_end(key)
         while len(self._entries) > MOST_ENTRIES or (self._size > MOST_BYTES and len(self._entries) > 1):
@@ -124,7 +126,7 @@ class CatalogCache:
         if self.redis is None or self.clock() < self._away_until:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with patience(PATIENCE_SECONDS):
                 stored: bytes | None = await self.redis.get(name)
         except (RedisError, OSError, TimeoutError) as error:
             self._leave_alone(error)
@@ -135,7 +137,7 @@ class CatalogCache:
         if self.redis is None or self.clock() < self._away_until or len(stored) > MOST_SHARED_BYTES:
             return
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with patience(PATIENCE_SECONDS):
                 await self.redis.set(name, stored, ex=SHARED_LIFETIME_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             self._leave_alone(error)
@@ -158,5 +160,5 @@ def _decode(encoded: bytes, rows: type[Rows]) -> Rows | None:
     """The rows; None when they can't be read, so that they are read from the database."""
     try:
         return msgspec.msgpack.decode(encoded, type=rows)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter of the key of a map
         return None

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from app.patience import patience
 from app.web.metrics import FALLBACK, REDIS_UP
-from app.web.patience import patience
 
 log = structlog.get_logger("switchyard.redis")
 PATIENCE_SECONDS = 0.1

@@ -1,6 +1,7 @@
 """The caches of catalogs on a real Redis: which entry answers, and what happens without one."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
@@ -165,6 +166,35 @@ async def test_what_cannot_be_decoded_is_read_again(redis: Redis) -> None:
     assert 0 < await redis.ttl(key) <= catalog_cache.SHARED_LIFETIME_SECONDS
 
 
+async def test_the_keys_of_a_map_that_cannot_be_decoded(redis: Redis) -> None:
+    account = uuid7()
+
+    async def read(_session: AsyncSession) -> dict[str, str]:
+        return {"a": "b"}
+
+    names: Catalog[dict[str, str], dict[str, str]] = Catalog(
+        "names", ("tags",), dict[str, str], read, lambda rows: rows
+    )
+    await CatalogCache(redis).get(account, names, (1,), NO_SESSION)
+    [key] = await redis.keys("catalog:*")
+    await redis.set(key, b"1:\x81\xa1\xff\xa1a")
+    assert await CatalogCache(redis).get(account, names, (1,), NO_SESSION) == {"a": "b"}
+
+
+async def test_a_busy_process_still_takes_the_answer_of_redis(redis: Redis) -> None:
+    """Whatever the cache waits for when something else holds the event loop for longer than its patience."""
+    account, source = uuid7(), Source()
+    await CatalogCache(redis).get(account, catalog(source), (1,), NO_SESSION)
+    for turns in range(8):
+        cache = CatalogCache(redis)
+        reading = asyncio.create_task(cache.get(account, catalog(source), (1,), NO_SESSION))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(2 * catalog_cache.PATIENCE_SECONDS)  # noqa: ASYNC251 -- holds the event loop on purpose
+        await reading
+        assert cache.reads == {("rows", "redis"): 1}, turns
+
+
 async def test_an_entry_ends_after_its_lifetime(redis: Redis) -> None:
     account, source, moment = uuid7(), Source(), [100.0]
     cache = CatalogCache(None, lifetime=10, clock=at(moment))
@@ -204,6 +234,33 @@ async def test_the_entries_of_a_process_have_a_size(monkeypatch: pytest.MonkeyPa
     await cache.get(accounts[2], catalog(sources[2]), (1,), NO_SESSION)
     await cache.get(accounts[1], catalog(sources[1]), (1,), NO_SESSION)
     assert sources[1].reads == 2, "three do not"
+
+
+async def test_entries_that_replace_each_other_while_they_are_read_count_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog_cache, "MOST_ENTRIES", 1)
+    ours, theirs, cache = uuid7(), uuid7(), CatalogCache(None)
+    gates = {version: asyncio.Event() for version in (1, 2)}
+
+    async def get_late(version: int) -> None:
+        class Late(Source):
+            async def read(self, session: AsyncSession) -> list[CatalogRow]:
+                await gates[version].wait()
+                return await super().read(session)
+
+        await cache.get(ours, catalog(Late()), (version,), NO_SESSION)
+
+    first = asyncio.create_task(get_late(1))
+    await asyncio.sleep(0)
+    await cache.get(theirs, catalog(Source()), (1,), NO_SESSION)  # drops the entry that is being read
+    await cache.get(ours, catalog(Source()), (1,), NO_SESSION)  # another one of ours
+    second = asyncio.create_task(get_late(2))
+    await asyncio.sleep(0)
+    for gate, reading in ((gates[1], first), (gates[2], second)):
+        gate.set()
+        await reading
+    assert cache._size == sum(entry.size for entry in cache._entries.values()) > 0
 
 
 async def test_the_metric_says_where_a_catalog_was_found(redis: Redis) -> None:
