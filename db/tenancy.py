@@ -72,8 +72,11 @@ class BoundTransaction(msgspec.Struct):
 @event.listens_for(TenantSession, "after_begin")
 def bind(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     """One round trip: sets the account and the user of this transaction, and how long each further statement
-    may take (`statement_seconds`); reads the database's clock, the
-    versions, and with a credential who is calling. Without such a caller nothing is set."""
+    may take (`statement_seconds`); reads the database's clock, the versions, and with a credential who is
+    calling. Without such a caller nothing is set.
+
+    The session and its connection have the same `BoundTransaction` in `info`: whoever runs a statement on
+    either notes there that it wrote or locked."""
     if transaction.nested:  # a savepoint
         return
     info = session.info
