@@ -67,6 +67,13 @@ class Actor(msgspec.Struct, frozen=True):
 SYSTEM = Actor("system", "", "Switchyard")
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Whose call it is, as the rate limits count: an account, and the session or access token."""
+
+    account_id: UUID
+    credential_id: UUID | None
+
+
 class Principal(msgspec.Struct, frozen=True):
     """A signed-in user in one account, with the permissions they have now."""
 
@@ -80,6 +87,10 @@ class Principal(msgspec.Struct, frozen=True):
     token_id: UUID | None = None
     permissions: frozenset[Permission] = frozenset()
     time_zone: str = "UTC"  # of the account
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.account_id, self.token_id or self.session_id)
 
     @property
     def actor(self) -> Actor:

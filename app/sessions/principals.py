@@ -8,7 +8,7 @@ import msgspec
 from app.account_places import AccountKey, AccountPlaces, RequestCost
 from app.permissions import Role, allowed
 from app.runtime import Runtime
-from app.work import Principal, Work, close_session
+from app.work import Caller, Principal, Work, close_session
 from db.auth_lookup import (
     AccountMembership,
     AuthLookup,
@@ -33,7 +33,7 @@ class Principals:
 
     def __init__(self, runtime: Runtime, lookup: AuthLookup, places: AccountPlaces) -> None:
         self.runtime, self.lookup, self.places = runtime, lookup, places
-        self._accounts: dict[bytes, UUID] = {}  # of access tokens, by digest: a token never changes it
+        self._callers: dict[bytes, Caller] = {}  # by the digest of an access token
 
     async def open_session(
         self, session_id: UUID, account_id: UUID, request_id: str | None, cost: RequestCost, *, page: bool
@@ -46,22 +46,31 @@ class Principals:
         self, digest: bytes, request_id: str | None, cost: RequestCost, *, page: bool
     ) -> Work | None:
         """See `app.web.auth.Directory`."""
-        account = self._accounts.get(digest) or await self._account_of(digest, request_id, cost)
-        if account is None:
+        caller = await self.caller_by_digest(digest, request_id, cost)
+        if caller is None:
             return None
-        return await self._open(account, cost, token_credential(digest, memberships=page), request_id)
+        credential = token_credential(digest, memberships=page)
+        work = await self._open(caller.account_id, cost, credential, request_id)
+        if work is None:
+            self._callers.pop(digest, None)
+        return work
 
-    async def _account_of(self, digest: bytes, request_id: str | None, cost: RequestCost) -> UUID | None:
-        """The account of a token that this process has not seen, whose places the request then waits for."""
+    async def caller_by_digest(
+        self, digest: bytes, request_id: str | None, cost: RequestCost
+    ) -> Caller | None:
+        """See `app.web.auth.Directory`. The request then waits for the places of that account."""
+        caller = self._callers.get(digest)
+        if caller is not None:
+            return caller
         light = msgspec.structs.replace(cost, heavy=False)
         work = await self._open(None, light, token_credential(digest, memberships=False), request_id)
         if work is None:
             return None
         await work.close()
-        if len(self._accounts) >= REMEMBERED:
-            self._accounts.clear()
-        self._accounts[digest] = work.account_id
-        return work.account_id
+        if len(self._callers) >= REMEMBERED:
+            self._callers.clear()
+        caller = self._callers[digest] = work.require_principal().caller
+        return caller
 
     async def _open(
         self, account: AccountKey, cost: RequestCost, credential: Credential, request_id: str | None

@@ -25,7 +25,7 @@ from app.web.params import remember_parameters
 from app.web.rate_limit import RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
-from app.web.request_limits import LimitRate, request_limits
+from app.web.request_limits import request_limits
 from app.web.responses import Shaped
 from app.web.signing_keys import KeyRing
 from app.web.stalls import AbortStalledReads, DatabaseWatch
@@ -65,8 +65,7 @@ def build_app(
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[
             AbortStalledReads(DatabaseWatch(connect_probe)),
-            Authenticate(identity),
-            LimitRate(request_limits(settings, redis, breaker)),
+            Authenticate(identity, request_limits(settings, redis, breaker)),
         ],
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,

@@ -19,14 +19,16 @@ from app.web.body_arrival import announced_body, arrived
 from app.web.cookies import Cookies, set_cookies
 from app.web.request import Request
 from app.web.request_kinds import cost_of
+from app.web.request_limits import RequestLimits
 from app.web.tokens import BadToken, Claims, Tokens
-from app.work import Principal
+from app.work import Caller, Principal
 
 log = structlog.get_logger("switchyard.auth")
 USE_NOTED_SECONDS = 60.0
 REMEMBERED = 4096
-# What a request says about its caller: a signed token, the digest of an access token, or a session secret.
-Claim: TypeAlias = Claims | bytes | str
+NOT_LIVE = "The token is unknown, has expired or was revoked."
+# What a request says about its caller: a signed token, or the digest of an access token.
+Claim: TypeAlias = Claims | bytes
 
 
 class Opened(Protocol):
@@ -59,6 +61,13 @@ class Directory(Protocol):
         """A unit of work of the user of a live personal access token, limited to the token's scopes."""
         ...
 
+    async def caller_by_digest(
+        self, digest: bytes, request_id: str | None, cost: RequestCost
+    ) -> Caller | None:
+        """Whose access token it is; None for none that is live. Asks the database only for a token that this
+        process has not let in before, or has refused since: without a place of the account, and briefly."""
+        ...
+
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """The user of a live session, with their current role in that account."""
         ...
@@ -78,36 +87,57 @@ class Identity:
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
         self._noted: dict[bytes, float] = {}  # when the use of a token was last noted, by its digest
+        self._ended: set[tuple[UUID, UUID]] = set()  # sessions in accounts that were refused when last asked
 
     async def principal(self, scope: Scope) -> Principal:
         """The caller, for a route that is public. Raises `BadToken` with the reason."""
-        opened = await self.open(scope, self.claim(scope))
+        opened = await self.open(scope, await self.claim(scope))
         await opened.close()
         return principal_of(opened)
 
-    def claim(self, scope: Scope) -> Claim:
-        """What the headers say about the caller, judged without the database. The Authorization header takes
-        precedence over cookies. Raises `BadToken` with the reason."""
+    async def claim(self, scope: Scope) -> Claim:
+        """What the headers say about the caller. The Authorization header takes precedence over cookies. The
+        database is asked only to renew a token. Raises `BadToken` with the reason."""
         authorization = content_negotiation.header(scope, b"authorization")
         if not authorization:
-            return self._cookie(scope)
+            return await self._cookie(scope)
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise BadToken("The Authorization header must be “Bearer” followed by a token.")
         return digest(token) if token.startswith(ACCESS_PREFIX) else self.tokens.read(token)
 
+    async def caller(self, scope: Scope, claim: Claim) -> Caller | None:
+        """Whom the call counts for, without a unit of work. None for a session that was refused when last
+        asked: its calls count for nothing unless it is let in again. Raises `BadToken` with the reason."""
+        if isinstance(claim, bytes):
+            request_id = scope["state"].get("request_id")
+            caller = await self.directory.caller_by_digest(claim, request_id, cost_of(scope))
+            if caller is None:
+                raise BadToken(NOT_LIVE)
+            return caller
+        ended = (claim.sid, claim.account_id) in self._ended
+        return None if ended else Caller(claim.account_id, claim.sid)
+
     async def open(self, scope: Scope, claim: Claim) -> Opened:
         """The caller's unit of work. Raises `BadToken` with the reason."""
-        if isinstance(claim, Claims):
-            return await self._session(scope, claim)
-        if isinstance(claim, str):
-            return await self._renewed(scope, claim)
-        opened = await self.directory.open_access_token(
-            claim, scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
-        )
+        request_id, page = scope["state"].get("request_id"), _is_page(scope)
+        if isinstance(claim, bytes):
+            opened = await self.directory.open_access_token(claim, request_id, cost_of(scope), page=page)
+            if opened is None:
+                raise BadToken(NOT_LIVE)
+            return opened
+        session = (claim.sid, claim.account_id)
+        opened = await self.directory.open_session(*session, request_id, cost_of(scope), page=page)
+        if opened is not None and principal_of(opened).user_id != claim.sub:
+            await opened.close()
+            opened = None
         if opened is None:
-            raise BadToken("The token is unknown, has expired or was revoked.")
+            if len(self._ended) >= REMEMBERED:
+                self._ended.clear()
+            self._ended.add(session)
+            raise BadToken("The session has ended.")
+        self._ended.discard(session)
         return opened
 
     async def note_use(self, scope: Scope) -> None:
@@ -127,23 +157,8 @@ class Identity:
             except Exception as error:  # noqa: BLE001 -- the response was sent; the next minute notes it again
                 log.warning("the use of a token was not noted", error=type(error).__name__)
 
-    async def _session(self, scope: Scope, claims: Claims) -> Opened:
-        opened = await self._open_session(scope, claims.sid, claims.account_id)
-        if principal_of(opened).user_id != claims.sub:
-            await opened.close()
-            raise BadToken("The session has ended.")
-        return opened
-
-    async def _open_session(self, scope: Scope, session_id: UUID, account_id: UUID) -> Opened:
-        opened = await self.directory.open_session(
-            session_id, account_id, scope["state"].get("request_id"), cost_of(scope), page=_is_page(scope)
-        )
-        if opened is None:
-            raise BadToken("The session has ended.")
-        return opened
-
-    def _cookie(self, scope: Scope) -> Claim:
-        """The token in the cookie, or the session secret that renews one that only expired."""
+    async def _cookie(self, scope: Scope) -> Claims:
+        """The token in the cookie; one that only expired is renewed by the session secret."""
         token, secret = self.cookies.read(scope)
         problem = BadToken("You're not signed in.", renewable=True)
         if token:
@@ -153,17 +168,16 @@ class Identity:
                 problem = error
         if not secret or not problem.renewable:
             raise problem
-        return secret
+        return await self._renewed(scope, secret)
 
-    async def _renewed(self, scope: Scope, secret: str) -> Opened:
+    async def _renewed(self, scope: Scope, secret: str) -> Claims:
         session = session_of(secret)
         principal = await self.directory.by_secret(session, digest(secret)) if session else None
         if principal is None or principal.session_id is None:
             raise BadToken("The session has ended.")
-        opened = await self._open_session(scope, principal.session_id, principal.account_id)
         fresh = self.tokens.issue(principal.user_id, principal.session_id, principal.account_id)
         set_cookies(scope, self.cookies.signed_in(fresh))
-        return opened
+        return self.tokens.read(fresh)
 
 
 def principal_of(opened: Opened) -> Principal:
@@ -179,7 +193,7 @@ def _is_page(scope: Scope) -> bool:
 
 class Authenticate(ASGIMiddleware):
     """Sets `request.auth`, or answers 401. A browser that opens a page is redirected to the sign-in page, and
-    back afterward.
+    back afterward. Counts the call, or answers 429, before it waits for its turn and a connection.
 
     The caller's unit of work waits in `state["work"]` for the handler. It ends before the response is sent,
     so that a slow client holds no connection to the database. Nor does one that sends slowly: a small body
@@ -187,8 +201,8 @@ class Authenticate(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
+    def __init__(self, identity: Identity, limits: RequestLimits) -> None:
+        self.identity, self.limits = identity, limits
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if scope["state"].get("again"):
@@ -201,7 +215,10 @@ class Authenticate(ASGIMiddleware):
         uses_work = "work" in scope["route_handler"].parsed_fn_signature.parameters
         body = announced_body(scope) if uses_work else "none"
         try:
-            claim = self.identity.claim(scope)
+            claim = await self.identity.claim(scope)
+            caller = await self.identity.caller(scope, claim)
+            if caller is not None:
+                await self.limits.count(scope, caller)
             if body == "small":
                 receive = await arrived(receive)
             opened = await self.identity.open(scope, claim)
@@ -220,6 +237,8 @@ class Authenticate(ASGIMiddleware):
                 scope["state"]["work"] = opened
             else:
                 await opened.close()
+            if caller is None:
+                await self.limits.count(scope, principal_of(opened).caller)
             await next_app(scope, receive, send_after_work)
         finally:
             await opened.close()

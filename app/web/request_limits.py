@@ -1,24 +1,28 @@
-"""How often an account may call (429), as middleware. Scripts can't use up what its people need.
+"""How often an account may call (429). Scripts can't use up what its people need.
 
 A call counts against the limit of its account. A call with an Authorization header is a script's: it also
-counts against the limit of its token, and against the share of the account that all scripts have together."""
+counts against the limit of its token, and against the share of the account that all scripts have together.
+`RequestLimits.count` is the entry point."""
 
 import msgspec
-from litestar.enums import ScopeType
 from litestar.exceptions import TooManyRequestsException
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 from redis.asyncio import Redis
 
 from app.settings import Settings
 from app.web import content_negotiation
 from app.web.metrics import LIMITED
 from app.web.rate_limit import Limiter, RedisBreaker, headers_of, hit_all
-from app.work import Principal
+from app.work import Caller
 
 SHARE_OF_SCRIPTS = 0.8  # the rest of the account's limit is left to people
 SHARE_OF_TOKEN = 0.5  # unless RATE_LIMIT_PER_TOKEN is set
 WINDOW = 60.0
+CALLERS = {
+    "account": "This account",
+    "scripts": "All scripts of this account together",
+    "token": "This token",
+}
 
 
 class RequestLimits(msgspec.Struct, frozen=True):
@@ -28,46 +32,21 @@ class RequestLimits(msgspec.Struct, frozen=True):
     scripts: Limiter
     token: Limiter
 
-    def charges(self, me: Principal, *, is_script: bool) -> list[tuple[Limiter, str]]:
+    def charges(self, caller: Caller, *, is_script: bool) -> list[tuple[Limiter, str]]:
         """The limits that a call counts against, the narrowest first."""
-        account = str(me.account_id)
+        account = str(caller.account_id)
         if not is_script:
             return [(self.account, account)]
         return [
-            (self.token, str(me.token_id or me.session_id)),
+            (self.token, str(caller.credential_id)),
             (self.scripts, account),
             (self.account, account),
         ]
 
-
-def request_limits(settings: Settings, redis: Redis | None, breaker: RedisBreaker) -> RequestLimits:
-    """The limits that the settings name."""
-    most = settings.rate_limit_per_minute
-    per_token = settings.rate_limit_per_token or max(1, int(most * SHARE_OF_TOKEN))
-    return RequestLimits(
-        Limiter(redis, "account", most, WINDOW, breaker),
-        Limiter(redis, "scripts", max(1, int(most * SHARE_OF_SCRIPTS)), WINDOW, breaker),
-        Limiter(redis, "token", per_token, WINDOW, breaker),
-    )
-
-
-class LimitRate(ASGIMiddleware):
-    """Counts the requests of signed-in callers, and refuses those over a limit."""
-
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, limits: RequestLimits) -> None:
-        self.limits = limits
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        me = scope.get("auth")
-        if me is not None and not scope["state"].get("again"):
-            await self._count(scope, me)
-        await next_app(scope, receive, send)
-
-    async def _count(self, scope: Scope, me: Principal) -> None:
+    async def count(self, scope: Scope, caller: Caller) -> None:
+        """Counts a call. Raises 429 when it is over a limit."""
         is_script = bool(content_negotiation.header(scope, b"authorization"))
-        charges = self.limits.charges(me, is_script=is_script)
+        charges = self.charges(caller, is_script=is_script)
         limiters = [limiter for limiter, _ in charges]
         decisions = list(zip(limiters, await hit_all(charges), strict=True))
         headers = headers_of(decisions)
@@ -82,8 +61,12 @@ class LimitRate(ASGIMiddleware):
                 )
 
 
-CALLERS = {
-    "account": "This account",
-    "scripts": "All scripts of this account together",
-    "token": "This token",
-}
+def request_limits(settings: Settings, redis: Redis | None, breaker: RedisBreaker) -> RequestLimits:
+    """The limits that the settings name."""
+    most = settings.rate_limit_per_minute
+    per_token = settings.rate_limit_per_token or max(1, int(most * SHARE_OF_TOKEN))
+    return RequestLimits(
+        Limiter(redis, "account", most, WINDOW, breaker),
+        Limiter(redis, "scripts", max(1, int(most * SHARE_OF_SCRIPTS)), WINDOW, breaker),
+        Limiter(redis, "token", per_token, WINDOW, breaker),
+    )

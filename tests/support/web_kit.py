@@ -31,13 +31,13 @@ from app.web.params import remember_parameters
 from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.request import Request
 from app.web.request_checks import prepare
-from app.web.request_limits import LimitRate, RequestLimits
+from app.web.request_limits import RequestLimits
 from app.web.responses import Saved, Shaped
 from app.web.signing_keys import KeyRing
 from app.web.static import Assets, static_file
 from app.web.templates import Templates
 from app.web.tokens import Tokens
-from app.work import Principal
+from app.work import Caller, Principal
 
 BASE = "http://127.0.0.1:8000"
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -194,6 +194,13 @@ class People:
     ) -> "NoWork | None":
         return NoWork(self.principal(self.owner, TOKEN_SCOPES)) if token_hash == digest("swy_view") else None
 
+    async def caller_by_digest(
+        self, token_hash: bytes, request_id: str | None, cost: RequestCost
+    ) -> Caller | None:
+        if token_hash != digest("swy_view"):
+            return None
+        return self.principal(self.owner, TOKEN_SCOPES).caller
+
     async def note_use(self, token_hash: bytes) -> None:
         assert token_hash == digest("swy_view")
 
@@ -236,7 +243,7 @@ class Kit:
             before_request=cast("Any", prepare),
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=config(SchemaController),
-            middleware=[Authenticate(self.identity), LimitRate(limits)],
+            middleware=[Authenticate(self.identity, limits)],
             request_max_body_size=4000,
             logging_config=None,
         )

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,13 +20,14 @@ from structlog.testing import LogCapture, ReturnLogger
 
 from app.settings import Settings
 from app.web import rate_limit
-from app.web.rate_limit import Limiter, RedisBreaker, open_redis
+from app.web.rate_limit import Charges, LimitDecision, Limiter, RedisBreaker, hit_all, open_redis
 from app.web.request_limits import request_limits
 from scripts._lib.dev.valkey import Valkey
-from tests.support.web_kit import BASE, JSON, Kit, limits_of
+from tests.support.web_kit import BASE, HTML, JSON, PARTIAL, Kit, limits_of
 from tests.support.world import World
 
 HOUR = 3600.0
+PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -145,6 +146,128 @@ async def test_scripts_leave_a_part_of_the_limit_to_people(
     assert people[0].headers["ratelimit"].startswith('"account";r=1;')
     assert 1 <= int(first[2].headers["retry-after"]) <= 1800
     assert REGISTRY.get_sample_value("switchyard_rate_limited_total", {"limit": "token"}) == refused + 1
+
+
+def connections_in_use(world: World) -> int:
+    pool: Any = world.app.state.runtime.engine.pool
+    return int(pool.checkedout())
+
+
+async def bearer_of_access_token(client: httpx.AsyncClient) -> dict[str, str]:
+    token = (await client.post("/tokens", json={"name": "x", "scopes": ["view"]})).json()["token"]
+    return {"authorization": f"Bearer {token}"}
+
+
+async def test_calls_that_are_counted_hold_no_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.person()
+    counted: list[Charges] = []
+    go_on = asyncio.Event()
+
+    async def count_slowly(charges: Charges) -> list[LimitDecision]:
+        counted.append(charges)
+        await go_on.wait()
+        return await hit_all(charges)
+
+    async with world.script(owner) as client, world.browser(owner) as browser:
+        by_token = await bearer_of_access_token(client)
+        assert (await client.get("/tags", headers=by_token)).status_code == 200, "it is known from now on"
+        monkeypatch.setattr("app.web.request_limits.hit_all", count_slowly)
+        callers: list[tuple[httpx.AsyncClient, dict[str, str]]]
+        callers = [(client, {}), (browser, {}), (client, by_token)]
+        calls = [
+            asyncio.create_task(caller.get("/tags", headers=headers))
+            for caller, headers in callers
+            for _ in range(2)
+        ]
+        async with asyncio.timeout(PATIENCE):
+            while len(counted) < len(calls) and not connections_in_use(world):
+                await asyncio.wait(calls, timeout=0.01)
+        assert connections_in_use(world) == 0
+        go_on.set()
+        assert [(await call).status_code for call in calls] == [200] * len(calls)
+    assert len(counted) == len(calls), "each counts once"
+
+
+async def test_a_call_over_the_limit_waits_for_no_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = await world.person()
+
+    async def refuse(charges: Charges) -> list[LimitDecision]:
+        return [LimitDecision(False, 0, 1, 1) for _ in charges]
+
+    queue = world.app.state.places.connections
+    async with world.script(owner) as client, world.browser(owner) as browser, AsyncExitStack() as held:
+        new_token, used_token = [await bearer_of_access_token(client) for _ in range(2)]
+        assert (await client.get("/tags", headers=used_token)).status_code == 200
+        monkeypatch.setattr("app.web.request_limits.hit_all", refuse)
+        monkeypatch.setattr(queue, "wait_seconds", 0.1)
+        for _ in range(queue.places):
+            await held.enter_async_context(queue.place(owner.account_id))
+        answers = [await client.get("/tags", headers=headers) for headers in ({}, used_token, new_token)]
+        answers += [await browser.get("/tags", headers=shape) for shape in (HTML, PARTIAL, JSON)]
+        assert connections_in_use(world) == 0
+    assert [answer.status_code for answer in answers] == [429] * 6
+    assert all("requests in 60 seconds. Try again in 1 s." in answer.text for answer in answers)
+    assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+
+
+async def test_a_refused_call_waits_for_no_body(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, limits_of(1, window=HOUR))
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    small = {"content-type": "application/json", "content-length": "20"}
+    async with kit.client(**kit.bearer()) as client, asyncio.timeout(PATIENCE):
+        assert (await client.get("/things/new")).status_code == 200
+        assert (await client.post("/things", content=never(), headers=small)).status_code == 429
+
+
+async def test_who_is_no_longer_signed_in_uses_up_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.person()
+    counted: list[Charges] = []
+
+    async def count(charges: Charges) -> list[LimitDecision]:
+        counted.append(charges)
+        return await hit_all(charges)
+
+    async def count_of(headers: dict[str, str]) -> tuple[list[int], int]:
+        before = len(counted)
+        statuses = [(await client.get("/tags", headers=headers)).status_code for _ in range(5)]
+        return statuses, len(counted) - before
+
+    async with world.script(owner) as client:
+        by_token = await bearer_of_access_token(client)
+        monkeypatch.setattr("app.web.request_limits.hit_all", count)
+        for table, headers in (("access_tokens", by_token), ("sessions", {})):
+            end = f"update {table} set revoked_at = now() where user_id = $1"  # noqa: S608 -- our names
+            assert await count_of(headers) == ([200] * 5, 5)
+            await world.sql(end, owner.user_id)
+            assert await count_of(headers) == ([401] * 5, 1), "the call that showed it"
+            assert await count_of(headers) == ([401] * 5, 0)
+            await world.sql(end.replace("now()", "null"), owner.user_id)
+            assert await count_of(headers) == ([200] * 5, 5)
+
+
+async def test_a_renewal_that_fails_holds_no_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.person()
+
+    def fail(*_: object) -> str:
+        raise RuntimeError
+
+    async with world.browser(owner) as browser:
+        browser.cookies.delete(world.app.state.cookies.token)
+        with monkeypatch.context() as patched:
+            patched.setattr(world.app.state.tokens, "issue", fail)
+            assert (await browser.get("/tags")).status_code == 500
+        assert connections_in_use(world) == 0
+        assert (await browser.get("/tags")).status_code == 200
 
 
 async def test_limits_of_the_settings(tmp_path: Path) -> None:
