@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.circuit_breaker import BreakerState, State, SubjectOutcome
 from app.json_types import JsonObject
+from db.queries.counters import append_counts, place_changes
 from db.queries.effect_claims import ClaimedEffect
 from db.queries.statements import execute, fetch_all, fetch_one, fetch_scalar, fetch_scalars
 
@@ -126,7 +127,7 @@ update enrollments e
        wait_until = null, exit_reason = null, error = null, ended_at = null, wake_event_id = null,
        updated_at = cast(:now as timestamptz)
   from x where e.account_id = current_account() and e.id = x.id
-returning e.id, x.error
+returning e.id, e.version, e.step_key, x.error
 """)
 _PROBE_NOW = text(f"""
 update circuit_breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
@@ -192,6 +193,8 @@ class RetriedEnrollment(msgspec.Struct, frozen=True):
     """An enrollment that begins its step again; `error` is what it had failed with."""
 
     id: UUID
+    version: int
+    step_key: str | None
     error: str | None
 
 
@@ -309,7 +312,7 @@ async def retry_given_up(
 ) -> list[RetriedEnrollment]:
     """Makes those of these contacts begin the step again who failed there for this error class, in fewer than
     so many attempts, and not a second time."""
-    return await fetch_all(
+    retried = await fetch_all(
         session,
         RetriedEnrollment,
         _RETRY_GIVEN_UP,
@@ -320,6 +323,11 @@ async def retry_given_up(
         attempts=attempts,
         now=now,
     )
+    places = [(step.workflow_id, row.version, row.step_key) for row in retried]
+    await append_counts(
+        session, place_changes([((*place, "failed"), (*place, "active")) for place in places])
+    )
+    return retried
 
 
 async def probe_now(session: AsyncSession, step: StepPlace, now: datetime) -> list[str]:

@@ -19,6 +19,7 @@ from app.engine.core.steps import SendEmail
 from app.engine.core.triggers import TagAdded
 from app.runtime import Runtime
 from app.settings import Settings
+from jobs.executors import SaqExecutor
 from jobs.worker import WorkerProcess
 from tests.faults.injector import Fault
 from tests.support.scenario import Stage
@@ -100,9 +101,12 @@ class LitestarWorker:
 async def worker_here(
     runtime: Runtime, executor: Literal["saq", "inline"] = "saq"
 ) -> AsyncIterator[WorkerProcess]:
-    """A worker in this process that takes jobs already."""
+    """A worker in this process that takes jobs already. It is one that has swept before: what a worker finds
+    at its first sweep, such as what other tests left, it runs without a job."""
     ours = replace(runtime, settings=msgspec.structs.replace(runtime.settings, executor=executor))
     worker = WorkerProcess(ours)
+    if isinstance(worker.executor, SaqExecutor):
+        worker.executor.swept = True
     running = asyncio.create_task(worker.run())
 
     async def takes_jobs() -> bool:

@@ -57,7 +57,8 @@ class World:
         connection = await asyncpg.connect(self.admin_url)
         try:
             for account in self.accounts:
-                assert await connection.fetch(WRONG_COUNTS, account) == []
+                wrong = await connection.fetch(WRONG_COUNTS, account)
+                assert not wrong, wrong
         finally:
             await connection.close()
 

@@ -8,7 +8,7 @@ from app.errors import Conflict, NotFound
 from app.work import Work
 from db.models import Effect
 from db.models import Enrollment as Row
-from db.queries.counters import append_counts, place_changes
+from db.queries.counters import append_counts, counts, place_changes
 
 
 async def settle_effect(work: Work, effect_id: UUID, *, sent: bool) -> UUID:
@@ -90,7 +90,19 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.paused_at = row.wake_event_id = None
     if await work.effects.exists(enrollment_id=row.id, seq=row.seq, status="sent"):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
+        await _reopen_visit(work, row)
     work.notify_worker("advance", "send")
+
+
+async def _reopen_visit(work: Work, row: Row) -> None:
+    """The visit that failed goes on, and counts when it ends again."""
+    visit = await work.visits.get_one_or_none(enrollment_id=row.id, seq=row.seq)
+    if visit is None or visit.outcome is None:
+        return
+    if counts(visit.outcome, visit.detail):
+        lane = str(visit.detail.get("branch", ""))
+        await append_counts(work.session, {}, {(row.workflow_id, visit.step_key, visit.outcome, lane): -1})
+    visit.outcome = visit.finished_at = visit.error = None
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
