@@ -144,7 +144,7 @@ async def test_few_unclear_refusals_fail_and_do_not_stop_the_step(
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
         await run_many(stage, MAIL, 30)
-        for _ in range(30):
+        for _ in range(90):
             await stage.drain(minutes=5)
     assert await statuses(stage) == {("failed", None): 6, ("completed", None): 24}
     assert set(server.taken.values()) == {1}
