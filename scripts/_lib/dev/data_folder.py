@@ -21,6 +21,8 @@ SECRETS = "secrets.json"  # next to the servers' data, which is useless without 
 LOCK = "lock"
 # What the program itself may have written to a data folder before scripts/dev first used it.
 OWN_ENTRIES = {"keys", "logs", "files", "imports", "run", LOCK, MARKER, f".{MARKER}.part"}
+# What the other scripts keep in .local, the default folder.
+TOOL_ENTRIES = {"clients", "faults", "nginx", "peers"}
 FALLBACK_PARENTS = ("/var/lib", "/var/db", "/var/tmp")  # noqa: S108 -- a folder of our own is made there, never a file
 
 
@@ -39,7 +41,7 @@ class DataFolder:
         path = path.expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            foreign = sorted({entry.name for entry in path.iterdir()} - OWN_ENTRIES)
+            foreign = sorted({entry.name for entry in path.iterdir()} - OWN_ENTRIES - TOOL_ENTRIES)
             if foreign and not (path / MARKER).exists():
                 raise ScriptError(
                     f"{path} holds files that are not Switchyard's ({', '.join(foreign[:3])}); nothing was "
