@@ -25,7 +25,7 @@ class Workers(msgspec.Struct):
 
 class Ready(msgspec.Struct):
     """Whether the server can handle requests. `degraded`: it can, but without Redis workers start late.
-    `ending`: it was told to end, and answers only until balancers have noticed."""
+    `ending`: it is shutting down, and answers only until balancers have noticed."""
 
     status: Literal["ok", "degraded", "down", "ending"]
     database: Literal["ok", "down"]

@@ -63,12 +63,12 @@ class DataFolder:
         self._locks = []
 
     def wipe(self) -> None:
-        """Remove everything but the lock, for --fresh; servers must not run."""
+        """Remove everything but the lock and what other scripts keep, for --fresh; servers must not run."""
         for folder in {Path(self.state.get("servers", "/nowhere")), *fallback_folders(self.path)}:
             if is_servers_folder_of(folder, self.path):
                 shutil.rmtree(folder)
         for entry in self.path.iterdir():
-            if entry.name == LOCK:
+            if entry.name in {LOCK, *TOOL_ENTRIES}:
                 continue
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         self.state = {}

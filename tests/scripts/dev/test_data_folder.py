@@ -49,6 +49,14 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_in_which_other_scripts_ran_is_used_and_keeps_their_files(tmp_path: Path) -> None:
+    (tmp_path / "nginx").mkdir()
+    data = opened(tmp_path)
+    data.wipe()
+    assert {entry.name for entry in tmp_path.iterdir()} == {LOCK, "nginx"}
+    data.close()
+
+
 def test_wiping_keeps_only_the_lock(tmp_path: Path) -> None:
     data = opened(tmp_path)
     (tmp_path / "postgres").mkdir()
