@@ -17,6 +17,7 @@ from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
 from app.cli import Commands
 from app.contacts.controllers import ContactController, UndoController
+from app.contacts.filter_controllers import ContactFilterController
 from app.enrollments.controllers import (
     EffectController,
     EnrollmentController,
@@ -71,6 +72,7 @@ ROUTES: list[ControllerRouterHandler] = [
     overview,
     ContactController,
     UndoController,
+    ContactFilterController,
     TagController,
     FieldController,
     SegmentController,

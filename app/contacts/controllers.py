@@ -15,6 +15,8 @@ from app.contacts.bulk import (
     tag_many,
     undo_deletion,
 )
+from app.contacts.filter_form import condition_editor
+from app.contacts.filter_schemas import FilterForm
 from app.contacts.listing import (
     Query,
     added_condition,
@@ -66,6 +68,9 @@ from app.contacts.use_cases import (
     update_contact,
 )
 from app.errors import Invalid
+from app.filters.parse import parse
+from app.filters.rows import rows_of
+from app.json_types import Json
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
@@ -111,13 +116,15 @@ class ContactController(Controller):
         value: FromQuery[list[str] | None] = None,
         unit: FromQuery[str] = "",
         segment: FromQuery[UUID | None] = None,
+        edit: FromQuery[int | None] = None,
         fields: FromQuery[list[str] | None] = None,
     ) -> Shaped[ContactList | SelectedContacts]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
         `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
-        With `segment` (an id) the list offers to save its filter as that of the segment. With `fields`
-        (names of a contact's fields, or “actions”) JSON has only these."""
+        With `segment` (an id) the list offers to save its filter as that of the segment. `add` (a field) and
+        `edit` (the number of a condition in `f`) open the form for one condition. With `fields` (names of a
+        contact's fields, or “actions”) JSON has only these."""
         catalogs = await Catalogs.of(work)
         catalog, tags = catalogs.fields, catalogs.tags
         items = [item for item in f or [] if item.strip()]
@@ -125,14 +132,14 @@ class ContactController(Controller):
         if limit is not None and not 1 <= limit <= LARGEST_PAGE:
             raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
         parts = read_parts(fields) if fields and not request.wants_html else []
-        problem = ""
+        problem, typed = "", dict[str, Json]()
         try:
             group = read_filter([*items, *added], match, catalog, tags)
         except Invalid as error:
             if not (added and request.wants_html):
                 raise
             # Keep the small form open with its error, above the unchanged list.
-            problem, add, added = " ".join(error.errors.values()), field, []
+            problem, typed, added = " ".join(error.errors.values()), rows_of(parse(added)), []
             group = read_filter(items, match, catalog, tags)
         query = Query(
             q=clean_search(q),
@@ -150,6 +157,11 @@ class ContactController(Controller):
             return Shaped(selected_contacts(work, query, rows, parts))
         page = list_page(work, query, group, catalog, tags, rows, add)
         page.problem = problem
+        if add or typed or edit is not None:
+            page.editor = condition_editor(
+                query, catalog, tags, add=add, edit=edit, values=typed or None, makes_tags=work.may(EDIT)
+            )
+            page.actions += actions(action(work, "filter", "Filter", "/contacts/filter", form=FilterForm))
         if segment is not None:
             page.segment, save = await edited_segment(work, segment)
             page.actions += actions(save)

@@ -36,6 +36,7 @@ PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
+SHORT_CHIP = 3  # values of a condition that a chip shows
 # What `fields` may name: the parts of a contact, and what the caller may do from here.
 PARTS = (*ContactView.__struct_fields__, "actions")
 FIX_SEGMENT = "Open the segment and edit its filter."
@@ -203,10 +204,15 @@ def chips_of(query: Query, group: Group, fields: Fields, tags: Mapping[str, str]
 
 def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[str, str]) -> Chip:
     rest = [text for number, text in enumerate(query.f) if number != index]
-    href, sentence = query.href(f=rest), describe(item, fields, tags)
+    hrefs, sentence = (query.href(f=rest), query.href(edit=str(index))), describe(item, fields, tags)
     if isinstance(item, Group) or item.field not in fields:
-        return Chip("Group", "", sentence, href)
-    return Chip(*parts_of(item, fields, tags), href)
+        return Chip("Group", "", sentence, *hrefs, sentence)
+    field, operator, value = parts_of(item, fields, tags)
+    short, values = value, item.value
+    if ARITY[item.op] is Arity.MANY and isinstance(values, list) and len(values) > SHORT_CHIP:
+        first = Predicate(item.field, item.op, values[:SHORT_CHIP])
+        short = f"{parts_of(first, fields, tags)[2]} +{len(values) - SHORT_CHIP}"
+    return Chip(field, operator, value, *hrefs, short)
 
 
 def columns_of(query: Query, fields: Fields) -> list[ListColumn]:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.audit.schemas import AuditEntry
 from app.contacts.domain import FieldInput
+from app.contacts.filter_schemas import ConditionEditor
 from app.filters.contact_columns import ContactColumns
 from app.filters.fields import FieldSpec, FieldType
 from app.filters.normalize import Value
@@ -143,12 +144,15 @@ class ListColumn(msgspec.Struct):
 
 
 class Chip(msgspec.Struct):
-    """One condition as text; `href` is the URL of the list without it."""
+    """One condition as text; `short` has the first of its values. `href` is the URL of the list without it,
+    `edit_href` that of the list with a form for it."""
 
     field: str
     operator: str
     value: str
     href: str
+    edit_href: str
+    short: str
 
 
 class SelectOption(msgspec.Struct):
@@ -182,7 +186,8 @@ class SegmentRef(msgspec.Struct):
 class ContactList(msgspec.Struct):
     """One page of the list. `total` counts up to 10,000 (`more_than_total` when there are more); `next` and
     `previous` are URLs, "" for none; `state` is the query string as names and values, without the cursor;
-    `problem` says why a condition could not be added."""
+    `problem` says why a condition could not be added. `editor` is the form for one condition, while it is
+    open."""
 
     items: list[ContactView]
     total: int
@@ -208,6 +213,7 @@ class ContactList(msgspec.Struct):
     actions: list[Action]
     problem: str = ""
     segment: SegmentRef | None = None
+    editor: ConditionEditor | UnsetType = UNSET
 
 
 class SelectedContacts(msgspec.Struct):

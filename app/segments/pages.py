@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.listing import Query, condition, read_filter
+from app.contacts.listing import Query, chips_of, condition, read_filter
+from app.contacts.schemas import Chip
 from app.errors import Invalid, NotFound
-from app.filters.ast import Filter
+from app.filters.ast import Filter, Group
 from app.filters.fields import Fields
 from app.filters.parse import describe, to_items
 from app.filters.stored import decode_filter_or_none
@@ -70,16 +71,28 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
     if segment is None:
         raise NotFound("segment")
     used, href = await users_of(work, segment_id), f"/segments/{segment_id}"
-    shown = await view(work, segment, await FilterContext.of(work))
+    context = await FilterContext.of(work)
+    shown = await view(work, segment, context)
     return SegmentPage(
         shown,
         used,
+        _chips(segment, shown, context),
         actions(
             action(work, "update", "Save", href, method="PATCH", permission=EDIT, form=SegmentChangeForm),
             action(work, "filter", "Edit filter", shown.edit_href, permission=EDIT, method="GET"),
             action(work, "delete", "Delete", href, method="DELETE", permission=EDIT, when=not used),
         ),
     )
+
+
+def _chips(segment: Segment, shown: SegmentView, context: FilterContext) -> list[Chip]:
+    """The conditions of a segment; none when its filter can't be read."""
+    expression = decode_filter_or_none(segment.filter)
+    if expression is None:
+        return []
+    group = expression if isinstance(expression, Group) else Group("all", [expression])
+    query = Query(f=shown.f, match=group.match, segment=str(segment.id))
+    return chips_of(query, group, context.fields, context.tags)
 
 
 async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:

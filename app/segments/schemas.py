@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta
 
+from app.contacts.schemas import Chip
 from app.filters.references import Use
 from app.patch import Patch
 from app.web.actions import Action
@@ -67,8 +68,11 @@ class SegmentList(msgspec.Struct):
 
 
 class SegmentPage(msgspec.Struct):
+    """`chips` are the conditions, with the URLs of the contact list that change or remove one of them."""
+
     segment: SegmentView
     used_by: list[Use]
+    chips: list[Chip]
     actions: list[Action]
 
 

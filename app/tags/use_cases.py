@@ -7,6 +7,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.references import Use, still_used_message
+from app.filters.rows import row_at
+from app.json_types import Json
 from app.work import Work
 from db.queries.references import find_uses, lock_for_deletion
 from db.queries.tags import find_tag_with_contacts
@@ -32,6 +34,22 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
     tag_id = (await work.tags.ensure([clean]))[clean]
     work.audit("tag.created", "tag", tag_id, {"name": [None, clean]})
     return tag_id, clean
+
+
+async def make_tag_of_row(work: Work, values: Json, path: str) -> None:
+    """Makes a tag of what was searched in a row of a filter, and chooses it there. `path` is the row in the
+    values of the form; "" does nothing. Raises `Invalid`."""
+    row = row_at(values, path) if path else None
+    if row is None:
+        return
+    try:
+        tag_id, _ = await ensured_tag(work, str(row.get("search", "")))
+    except Invalid as error:
+        raise Invalid({f"{path}.value": error.message}) from None
+    await work.commit()
+    chosen = row.get("values")
+    row["values"] = [*(chosen if isinstance(chosen, list) else []), str(tag_id)]
+    row["search"] = ""
 
 
 async def create_tag(work: Work, name: str) -> UUID:

@@ -27,6 +27,7 @@ QueryValue: TypeAlias = str | int | UUID | list[str] | tuple[str, ...] | None
 NOTICES = "shared/_notices.html"
 ROOT = Path(__file__).resolve().parents[2] / "templates"
 MACROS = {
+    "filters": "shared/filter_box.html",
     "forms": "shared/forms.html",
     "htmx": "workflows/_htmx.html",
     "live": "shared/live.html",

@@ -54,8 +54,11 @@ async def add_step(page: Page, kind: str) -> None:
 
 async def condition(page: Page, name: str, field: str, value: str) -> None:
     await page.locator(f"[name='{name}.rows.0.field']").select_option(field)
+    update = page.locator(f"[name=show][value='{name}.rows.0']").first
+    if await update.is_visible():  # without a script
+        await click_and_wait(page, update)
     await page.locator(f"[name='{name}.rows.0.op']").select_option("is")
-    await page.locator(f"[name='{name}.rows.0.value']").fill(value)
+    await page.locator(f"[name='{name}.rows.0.values']").fill(value)
 
 
 async def save(page: Page) -> None:

@@ -24,6 +24,8 @@ POST   /contacts/bulk/consent                                          contacts:
 POST   /contacts/bulk/deletion                                         contacts:edit
 POST   /contacts/bulk/restoration                                      contacts:edit
 POST   /contacts/bulk/tags                                             contacts:edit
+GET    /contacts/filter                                                view
+POST   /contacts/filter                                                view
 GET    /contacts/new                                                   contacts:edit
 GET    /contacts/{contact_id}                                          view
 POST   /contacts/{contact_id}                                          contacts:edit

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from tests.support.builder_kit import STAGE, STATE, build, insert, new_workflow
-from tests.support.web_kit import HTML
+from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
 
 PARTIAL = {**HTML, "hx-request": "true", "hx-request-type": "partial"}
@@ -88,7 +88,7 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         account = {"account": str(owner.account_id)}
         at = (await client.post("/workflows", data=account | {"name": "Rows"})).headers["location"]
         row = account | {"rev": "0", "filter.type": "rows", "filter.match": "any"}
-        row |= {"filter.rows.0.field": "state", "filter.rows.0.op": "is", "filter.rows.0.value": "CA"}
+        row |= {"filter.rows.0.field": "state", "filter.rows.0.op": "is", "filter.rows.0.values": "CA"}
         more = await client.post(f"{at}/entry", data=row | {"more": "filter.rows"})
         assert (more.status_code, "filter.rows.1.field" in more.text) == (200, True)
         assert 'value="CA"' in more.text
@@ -101,7 +101,7 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         two = row | {
             "filter.rows.2.field": "tags",
             "filter.rows.2.op": "any_of",
-            "filter.rows.2.value": "vop",
+            "filter.rows.2.search": "vop",
         }
         wrong = await client.post(f"{at}/entry", data=two)
         assert (wrong.status_code, "There is no tag “vop”." in wrong.text) == (422, True)
@@ -114,6 +114,45 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         none = account | {"rev": "2", "filter.type": "rows", "filter.rows.0.field": ""}
         assert (await client.post(f"{at}/entry", data=none)).status_code == 303
         assert "No entry condition" in (await client.get(at)).text
+
+
+async def test_rows_of_a_filter_follow_their_field(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as client:
+        account = {"account": str(owner.account_id)}
+        at = (await client.post("/workflows", data=account | {"name": "Rows"})).headers["location"]
+        await client.post(f"{at}/steps", data=account | {"rev": "0", "kind": "branch"})
+        lane = "config.branches.0.filter"
+        row = account | {"rev": "1", "config.kind": "branch", "config.branches.0.name": "Fans"}
+        row |= {f"{lane}.type": "rows", f"{lane}.rows.0.field": "tags", f"{lane}.rows.0.was": "state",
+                f"{lane}.rows.0.op": "is", f"{lane}.rows.0.values": "CA"}  # fmt: skip
+        hurried = await client.post(f"{at}/steps/s1", data=row)
+        assert (hurried.status_code, "Complete the condition on Tags." in hurried.text) == (422, True)
+        shown = await client.post(f"{at}/steps/s1", data=row | {"show": f"{lane}.rows.0"}, headers=PARTIAL)
+        assert shown.headers["hx-retarget"] == "#row-config-branches-0-filter-rows-0"
+        assert ("include any of" in shown.text, 'value="Fans"' in shown.text) == (True, True)
+        row |= {f"{lane}.rows.0.was": "tags", f"{lane}.rows.0.op": "any_of", f"{lane}.rows.0.values": "",
+                f"{lane}.rows.0.search": "fan"}  # fmt: skip
+        answer = await client.post(f"{at}/steps/s1", data=row | {"make": f"{lane}.rows.0"}, headers=PARTIAL)
+        [tag] = await world.sql("select id, name from tags where account_id = $1", owner.account_id)
+        assert (answer.status_code, tag["name"]) == (200, "fan")
+        assert f'value="{tag["id"]}" checked' in answer.text
+        row |= {f"{lane}.rows.0.values": str(tag["id"]), f"{lane}.rows.1.match": "any"}
+        for number, city in enumerate(("Rome", "Oslo")):
+            row |= {f"{lane}.rows.1.rows.{number}.{name}": text for name, text in
+                    (("field", "city"), ("op", "is"), ("values", city))}  # fmt: skip
+        saved = await client.post(f"{at}/steps/s1", data=row)
+        assert saved.status_code == 303, saved.text
+        page = (await client.get(f"{at}/steps/s1", headers=JSON)).json()
+        [stored] = [lane["filter"] for lane in page["steps"][0]["config"]["branches"]]
+        assert [item["type"] for item in stored["items"]] == ["predicate", "group"]
+        assert [item["value"] for item in stored["items"][1]["items"]] == ["Rome", "Oslo"]
+        form = (await client.get(f"{at}/steps/s1")).text
+        assert f'name="{lane}.rows.1.rows.1.values" value="Oslo"' in form
+        viewer = await world.person("viewer", owner.account_id)
+        async with world.browser(viewer) as other:
+            refused = await other.post(f"{at}/steps/s1", data=row | {"make": f"{lane}.rows.0"})
+            assert refused.status_code == 403
 
 
 async def test_a_branch_gains_and_loses_lanes(world: World) -> None:

@@ -6,14 +6,16 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from app.tags.use_cases import make_tag_of_row
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
+from app.web.form_rows import changed_rows, redrawn, refused_values
 from app.web.guards import may
 from app.web.methods import partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
-from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
+from app.workflows.controllers.form_values import Values
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowChangeForm
@@ -85,9 +87,11 @@ class BuilderController(Controller):
         work: NamedDependency[Work],
     ) -> Shaped[Builder]:
         """Replaces the entry condition; none admits every contact."""
-        values = one_row(request, EntryForm, data.more, data.less)
+        values = changed_rows(request, EntryForm, data)
         if values is not None:
-            return Shaped(await _entry(work, workflow_id, values), status_code=200, headers=FRESH)
+            await make_tag_of_row(work, values, data.make)
+            page, headers = await _entry(work, workflow_id, values), redrawn(data, "sheet")
+            return Shaped(page, status_code=200, headers=headers)
         await edit_triggers.set_entry(work, workflow_id, data)
         page = await _entry(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/entry", created=False, note="Saved.")

@@ -11,12 +11,13 @@ from app.engine.core.steps import GROUPS, KINDS, MAIN, Step
 from app.engine.core.triggers import GROUPS as TRIGGER_GROUPS
 from app.engine.core.triggers import KINDS as TRIGGER_KINDS
 from app.engine.core.triggers import Trigger
+from app.filters.rows import rows_of
 from app.workflows.controllers.form_values import (
     Values,
     all_operators,
     config_values,
     field_choices,
-    filter_values,
+    filter_boxes,
 )
 from app.workflows.domain.lint import lint
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
@@ -76,6 +77,7 @@ def _filled(sheet: Sheet, opened: LoadedWorkflow, values: Values) -> Sheet:
     sheet.events = list(EVENT_KINDS.items())
     sheet.steps = [choice for choice in _step_choices(opened) if choice[0] != sheet.key]
     sheet.merge_tags = merge_tags(lookup, sheet.kind)
+    sheet.filters = filter_boxes(sheet.step_kind or sheet.kind, values, lookup)
     return sheet
 
 
@@ -143,7 +145,7 @@ def entry_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Sheet:
     sheet = Sheet("entry", "Entry condition", icon="filter", tone="violet")
     if values:
         sheet.stored = entry_sentence(opened.draft.entry, opened.lookup) or "No entry condition"
-    return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.lookup)})
+    return _filled(sheet, opened, values or {"filter": rows_of(opened.draft.entry)})
 
 
 def settings_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Sheet:

@@ -8,14 +8,16 @@ from litestar.params import FromPath, JSONBody
 
 from app.engine.core.draft import DraftError, find_trigger
 from app.errors import NotFound
+from app.tags.use_cases import make_tag_of_row
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
+from app.web.form_rows import changed_rows, redrawn, refused_values
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
-from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
+from app.workflows.controllers.form_values import Values
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
 from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
@@ -70,9 +72,11 @@ class TriggerController(Controller):
         work: NamedDependency[Work],
     ) -> Shaped[Builder]:
         """Changes a trigger."""
-        values = one_row(request, TriggerForm, data.more, data.less)
+        values = changed_rows(request, TriggerForm, data)
         if values is not None:
-            return Shaped(await _trigger(work, workflow_id, key, values), status_code=200, headers=FRESH)
+            await make_tag_of_row(work, values, data.make)
+            page, headers = await _trigger(work, workflow_id, key, values), redrawn(data, "sheet")
+            return Shaped(page, status_code=200, headers=headers)
         await edit_triggers.update_trigger(work, workflow_id, key, data)
         page = await _trigger(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.filters.row_inputs import FilterBox
 from app.web.actions import Action
 
 
@@ -152,7 +153,8 @@ class Sheet(msgspec.Struct):
     of its form. `plain_fields` (those with one value), `segments`, `workflows`, `members`, `steps` and
     `events` are the choices, (value, label); `places` is where the step can move to. `reentry`
     (value, label, explanation) and `audiences` are the choices of the settings. `stored` is a sentence
-    about what is saved now, while `values` are what was typed."""
+    about what is saved now, while `values` are what was typed. `filters` are the filters in the form by their
+    input name: the conditions and what each may be changed to."""
 
     kind: str
     title: str
@@ -180,6 +182,7 @@ class Sheet(msgspec.Struct):
     stored: str = ""
     reentry: list[tuple[str, str, str]] = []
     audiences: list[tuple[str, str]] = []
+    filters: dict[str, FilterBox] = {}
 
 
 class Builder(msgspec.Struct):

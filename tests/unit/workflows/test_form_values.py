@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -10,9 +11,8 @@ from app.errors import Invalid
 from app.filters.ast import Filter
 from app.filters.fields import FieldSpec
 from app.filters.parse import parse, stored_form
+from app.filters.rows import RowsInput, rows_of
 from app.work import Work
-from app.workflows.controllers.form_values import filter_values
-from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 from app.workflows.use_cases.input_reader import BuilderNames, Reader
 from tests.support.engine_kit import ANN, BEN, COLD, FIELDS, LATE, RENEWAL, TAGS, VIP, WELCOME, ask, every
 
@@ -26,8 +26,7 @@ def called(field: str, **names: str) -> BuilderNames:
 
 def saved(shown: dict[str, Any], lookup: BuilderNames) -> Filter | None:
     reader = Reader(cast("Work", None), lookup)  # no row of these makes a tag
-    rows = [RowInput(**row) for row in shown["rows"]]
-    condition = reader.filter(RowsInput(shown["match"], rows), "filter")
+    condition = reader.filter(msgspec.convert(shown, RowsInput), "filter")
     reader.refuse([], "")
     return condition
 
@@ -57,18 +56,18 @@ TWINS = {"welcome": "Welcome", "renewal": "welcome"}
     ],
 )
 def test_saving_a_filter_as_shown_keeps_it(lookup: BuilderNames, condition: Filter) -> None:
-    assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
+    assert saved(rows_of(every(condition)), lookup) == every(condition)
 
 
 def test_names_that_combine_to_another_name() -> None:
     """Tags “vip”, “cold” and “vip, cold”."""
     lookup = BuilderNames(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
     for condition in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):
-        assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
+        assert saved(rows_of(every(condition)), lookup) == every(condition)
 
 
 def test_a_name_that_two_have_is_refused() -> None:
-    rows = {"match": "all", "rows": [{"field": "owner", "op": "is", "value": "ann"}]}
+    rows = {"type": "rows", "rows": [{"field": "owner", "op": "is", "value": "ann"}]}
     with pytest.raises(Invalid, match=r"More than one member is called “ann”\. Use the ID instead"):
         saved(rows, called("owner", ann="Ann", ben="ANN"))
 

@@ -9,8 +9,8 @@ from msgspec import UNSET, Meta
 from app.engine.core.draft import Audience, Reentry
 from app.engine.core.steps import KINDS, Line, Text, Unit
 from app.engine.core.triggers import TRIGGERS
+from app.filters.rows import FilterInput, RowButtons
 from app.patch import Patch
-from app.workflows.schemas.inputs.filters import FilterInput
 from app.workflows.schemas.inputs.steps import ConfigInput, WindowInput
 from app.workflows.schemas.inputs.triggers import TriggerInput
 
@@ -56,12 +56,10 @@ class InsertForm(msgspec.Struct, forbid_unknown_fields=True):
     config: ConfigInput | None = None
 
 
-class _Again(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`more` and `less` name a list of the form that gets one more row or loses one: nothing is saved."""
+class _Again(RowButtons, kw_only=True):
+    """`rev` as in `RevForm`; the buttons change the rows of the form, and nothing is saved."""
 
     rev: Rev
-    more: Line = ""
-    less: Line = ""
 
 
 class StepForm(_Again, kw_only=True):

@@ -14,8 +14,8 @@ from app.engine.core.scalars import Amount, Line, OnDoubt, Text, TimeOfDay, Unit
 from app.engine.core.steps import KINDS, Window
 from app.engine.core.steps.base import Config, Users
 from app.filters.ast import Filter
+from app.filters.rows import FilterInput
 from app.patch import Patch
-from app.workflows.schemas.inputs.filters import FilterInput
 
 NewLaneKey = Annotated[str, Meta(pattern=r"^[a-z0-9_]{0,20}\Z")]
 

@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 from app.engine.core.steps import Line
 from app.engine.core.triggers import KINDS, TriggerConfig
 from app.engine.core.triggers.base import Sources
+from app.filters.rows import FilterInput
 from app.patch import Patch
-from app.workflows.schemas.inputs.filters import FilterInput
 
 # Fields whose input type differs from the stored type.
 _INPUT_TYPES = {"tag": Line | None}
