@@ -26,7 +26,6 @@ from app.contacts.listing import (
     read_parts,
 )
 from app.contacts.pages import (
-    LARGEST_PAGE,
     contact_page,
     editable_field,
     editable_fields,
@@ -77,6 +76,7 @@ from app.web.body_limits import LONG_TEXT, BodyLimits
 from app.web.formatting import plural
 from app.web.guards import may
 from app.web.methods import deletion, partial_update
+from app.web.paging import Limit, check_page
 from app.web.request import Request
 from app.web.request_kinds import BULK, search_with
 from app.web.responses import Saved, Shaped
@@ -107,7 +107,7 @@ class ContactController(Controller):
         sort: FromQuery[str] = "-created_at",
         columns: FromQuery[list[str] | None] = None,
         deleted: FromQuery[bool] = False,
-        limit: FromQuery[int | None] = None,
+        limit: Limit = None,
         after: FromQuery[str] = "",
         before: FromQuery[str] = "",
         add: FromQuery[str] = "",
@@ -129,8 +129,7 @@ class ContactController(Controller):
         catalog, tags = catalogs.fields, catalogs.tags
         items = [item for item in f or [] if item.strip()]
         added = [item for item in added_condition(field, op, value or [], unit, catalog) if item not in items]
-        if limit is not None and not 1 <= limit <= LARGEST_PAGE:
-            raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
+        check_page(limit, after, before, "contacts")
         parts = read_parts(fields) if fields and not request.wants_html else []
         problem, typed = "", dict[str, Json]()
         try:

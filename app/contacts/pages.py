@@ -71,7 +71,7 @@ from db.queries.contact_pages import (
 )
 
 EDIT = Permission.EDIT_CONTACTS
-PAGE_SIZE, LARGEST_PAGE = 50, 200
+PAGE_SIZE = 50
 
 
 class ContactRows(msgspec.Struct):

@@ -52,13 +52,14 @@ from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
 from app.web.guards import count_network, may, refuse_access_tokens
 from app.web.methods import deletion, partial_update
-from app.web.paging import Paging, cursor_of, part_of
+from app.web.paging import Paging, cursor_of, neighbor_links, part_of
 from app.web.request import Request
 from app.web.responses import Saved, Shaped
 from app.work import Work
 
 LINK_EXPIRED = "This link was already used or has expired. Request a new one on the sign-in page."
 MANAGE = Permission.MANAGE_MEMBERS
+MOST_TOKENS = 200  # on a page, when no limit is given
 ROLE_DESCRIPTIONS = {
     Role.OWNER: "Full access, including account settings",
     Role.ADMIN: "Full access, except account settings",
@@ -195,7 +196,10 @@ class TokenController(Controller):
     async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> TokenList:
         """Your access tokens in this account."""
         own_permissions = allowed(role_of(work))
-        items, links = part_of("/tokens", await my_tokens(work), paging, attrgetter("id"))
+        items, more = await my_tokens(
+            work, after=paging.after, before=paging.before, limit=paging.size(MOST_TOKENS)
+        )
+        links = neighbor_links("/tokens", {}, items, paging, more=more)
         scopes = [
             ScopeChoice(permission.value, LABELS[permission])
             for permission in Permission
@@ -216,17 +220,16 @@ class TokenController(Controller):
         ]
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
         days = [(str(day), f"{day} days") for day in DAYS]
-        return TokenList([*items], *links, scopes, days, actions(create, *revoke_actions))
+        return TokenList(items, *links, scopes, days, actions(create, *revoke_actions))
 
     @post(form="/tokens", page="tokens/new_token.html", shows_secret=True, guards=[refuse_access_tokens])
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
         """Creates an access token; only this response shows it."""
-        token_id, token = await create_token(work, data)
-        mine = next(view for view in await my_tokens(work) if view.id == token_id)
+        token, secret = await create_token(work, data)
         base = request.app.state.settings.base_url
-        return Shaped(NewToken(token_id, mine.name, token, mine.scopes, mine.expires_at, base, []))
+        return Shaped(NewToken(token.id, token.name, secret, token.scopes, token.expires_at, base, []))
 
     @deletion(
         "/{token_id:uuid}",

@@ -122,26 +122,31 @@ async def change_password(work: Work, form: PasswordForm) -> None:
     await work.commit()
 
 
-async def my_tokens(work: Work) -> list[TokenView]:
-    """The caller's access tokens in this account, newest first."""
-    rows = await work.tokens.of(work.require_principal().user_id)
-    return [
-        TokenView(
-            row.id,
-            row.name,
-            row.token_prefix,
-            row.scopes,
-            row.created_at,
-            row.expires_at,
-            row.last_used_at,
-            "revoked" if row.revoked_at else "expired" if row.expires_at <= work.now else "live",
-        )
-        for row in rows
-    ]
+async def my_tokens(
+    work: Work, *, after: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[TokenView], bool]:
+    """At most `limit` of the caller's access tokens in this account, newest first, older than `after` or
+    newer than `before`, and whether there are more in that direction."""
+    me = work.require_principal().user_id
+    rows, more = await work.tokens.page(me, after=after, before=before, limit=limit)
+    return [_token_view(work, row) for row in rows], more
 
 
-async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
-    """Creates an access token; returns its id and the token, of which only the hash is stored. Raises
+def _token_view(work: Work, row: AccessToken) -> TokenView:
+    return TokenView(
+        row.id,
+        row.name,
+        row.token_prefix,
+        row.scopes,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+        "revoked" if row.revoked_at else "expired" if row.expires_at <= work.now else "live",
+    )
+
+
+async def create_token(work: Work, form: TokenForm) -> tuple[AccessToken, str]:
+    """Creates an access token; returns it and its secret, of which only the hash is stored. Raises
     `Invalid`."""
     me = work.require_principal()
     if reason := scope_problem(form.scopes, me.role):
@@ -156,10 +161,10 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
         scopes=scopes,
         expires_at=work.now + timedelta(days=form.days),
     )
-    token_id = (await work.tokens.add(token)).id
-    work.audit("token.created", "token", token_id, {"name": (None, form.name), "scopes": (None, scopes)})
+    await work.tokens.add(token)
+    work.audit("token.created", "token", token.id, {"name": (None, form.name), "scopes": (None, scopes)})
     await work.commit()
-    return token_id, secret
+    return token, secret
 
 
 async def revoke_token(work: Work, token_id: UUID) -> str:

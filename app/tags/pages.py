@@ -1,6 +1,5 @@
 """Builds the pages of tags."""
 
-from operator import attrgetter
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,15 +10,23 @@ from app.tags.use_cases import users_of
 from app.web.actions import action, actions
 from app.web.paging import Paging, part_of
 from app.work import Work
-from db.queries.tags import TagWithContacts, find_tag_with_contacts, list_tags_with_contacts
+from db.queries.tags import (
+    TagWithContacts,
+    find_tag_with_contacts,
+    list_tag_names,
+    list_tags_with_contacts,
+)
 
 EDIT = Permission.EDIT_CONTACTS
+MOST_TAGS = 2000  # on a page, when no limit is given
 
 
 async def tag_list(work: Work, paging: Paging) -> TagList:
-    """Every tag, with the number of contacts that have it."""
+    """A page of the tags, with the number of contacts that have each. Raises `Invalid`."""
     create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
-    tags, links = part_of("/tags", await list_tags_with_contacts(work.session), paging, attrgetter("id"))
+    names = await list_tag_names(work.session)
+    ids, links = part_of("/tags", [*map(UUID, names)], paging, lambda tag_id: tag_id, most=MOST_TAGS)
+    tags = await list_tags_with_contacts(work.session, ids)
     return TagList([_line(tag) for tag in tags], *links, actions(create))
 
 

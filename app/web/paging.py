@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlencode
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -21,7 +21,8 @@ T = TypeVar("T")
 RowT = TypeVar("RowT")
 Links = tuple[str, str]  # the URLs of the next and the previous page, "" for none
 USUAL_PAGE, LARGEST_PAGE = 50, 200
-LIMITS = {"minimum": 1, "maximum": LARGEST_PAGE}  # in the OpenAPI document; `read_paging` checks them
+LIMITS = {"minimum": 1, "maximum": LARGEST_PAGE}  # in the OpenAPI document; `check_page` checks them
+Limit: TypeAlias = Annotated[int | None, QueryParameter(schema_extra=LIMITS)]
 MISPLACED = "The list was sorted differently. Go back to its first page."
 GONE = "The list has changed. Go back to its first page."
 
@@ -57,14 +58,21 @@ FIRST_PAGE = Paging()
 def read_paging(
     after: FromQuery[UUID | None] = None,
     before: FromQuery[UUID | None] = None,
-    limit: Annotated[int | None, QueryParameter(schema_extra=LIMITS)] = None,
+    limit: Limit = None,
 ) -> Paging:
-    """The dependency `paging` of every list: its `after`, `before` and `limit`."""
-    if limit is not None and not 1 <= limit <= LARGEST_PAGE:
-        raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} rows."})
-    if after is not None and before is not None:
-        raise Invalid({"before": "Send “after” or “before”, not both."})
+    """The dependency `paging` of every list in which the cursor is an id: `after`, `before` and `limit`."""
+    check_page(limit, after, before)
     return Paging(after, before, limit)
+
+
+def check_page(
+    limit: int | None, after: UUID | str | None, before: UUID | str | None, rows: str = "rows"
+) -> None:
+    """Raises `Invalid` for a page that is too large, and for two cursors."""
+    if limit is not None and not 1 <= limit <= LARGEST_PAGE:
+        raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} {rows}."})
+    if after and before:
+        raise Invalid({"before": "Send “after” or “before”, not both."})
 
 
 def gone(paging: Paging) -> Invalid:
@@ -86,17 +94,17 @@ def neighbor_links(
 
 
 def part_of(
-    path: str, rows: Sequence[RowT], paging: Paging, key: Callable[[RowT], UUID]
+    path: str, rows: Sequence[RowT], paging: Paging, key: Callable[[RowT], UUID], most: int | None = None
 ) -> tuple[Sequence[RowT], Links]:
-    """A page of a list that is read whole, and its links. Without `limit` it goes to the end of the list.
-    `key` is the cursor of a row. Raises `Invalid` when the row of the cursor is gone."""
-    start, end = 0, len(rows)
+    """A page of a list that is read whole, and its links. Without `limit` it goes to the end of the list, or
+    has `most` rows. `key` is the cursor of a row. Raises `Invalid` when the row of the cursor is gone."""
+    start, end, size = 0, len(rows), paging.size(usual=len(rows) if most is None else most)
     if paging.before is not None:
         end = _place(rows, key, paging.before, paging)
-        start = max(0, end - paging.size(usual=end))
+        start = max(0, end - size)
     elif paging.after is not None:
         start = _place(rows, key, paging.after, paging) + 1
-    end = min(end, start + paging.size(usual=len(rows)))
+    end = min(end, start + size)
     part = rows[start:end]
     following = key(part[-1]) if part and end < len(rows) else None
     return part, _links(path, {}, paging, following, key(part[0]) if part and start else None)

@@ -1,11 +1,24 @@
 """Sets of tags of the session's account: with their contacts, their names, and those that are missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, and_, case, func, literal_column, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Uuid,
+    and_,
+    any_,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import uuid7
@@ -13,8 +26,6 @@ from db.models import Contact, ContactTag, Tag
 from db.queries.catalogs import Catalog, read_catalog
 from db.queries.counters import is_known, summed
 from db.queries.statements import execute, fetch_all
-
-MOST_TAGS = 2000
 
 
 class TagWithContacts(msgspec.Struct, frozen=True):
@@ -52,7 +63,6 @@ _TAGS_WITH_CONTACTS = (
     )
     .where(Tag.account_id == func.current_account())
     .order_by(Tag.slug)
-    .limit(MOST_TAGS)
 )
 _NAMES = text("select id, name from tags where account_id = current_account() order by slug")
 _INSERT_MISSING = text("""
@@ -62,15 +72,15 @@ on conflict do nothing
 """)
 
 
-async def list_tags_with_contacts(session: AsyncSession) -> list[TagWithContacts]:
-    """Every tag, sorted by name."""
-    return await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS)
+async def list_tags_with_contacts(session: AsyncSession, tag_ids: Sequence[UUID]) -> list[TagWithContacts]:
+    """These tags, sorted by name."""
+    ids = literal([*tag_ids], ARRAY(Uuid))  # one parameter, however many there are
+    return await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS.where(Tag.id == any_(ids)))
 
 
 async def find_tag_with_contacts(session: AsyncSession, tag_id: UUID) -> TagWithContacts | None:
     """One tag; None when there is none."""
-    tags = await fetch_all(session, TagWithContacts, _TAGS_WITH_CONTACTS.where(Tag.id == tag_id))
-    return tags[0] if tags else None
+    return next(iter(await list_tags_with_contacts(session, [tag_id])), None)
 
 
 async def list_tag_names(session: AsyncSession) -> Mapping[str, str]:

@@ -93,7 +93,7 @@ select id, name from workflows where account_id = current_account() order by nam
 """)
 _LIST_VERSIONS = text("""
 select number, content_hash, published_by, published_at from workflow_versions
- where account_id = current_account() and workflow_id = :workflow order by number desc limit :most
+ where account_id = current_account() and workflow_id = :workflow order by number desc
 """)
 _LAST_VERSION = text("""
 select max(number) from workflow_versions where account_id = current_account() and workflow_id = :workflow
@@ -135,7 +135,7 @@ async def list_workflow_names(session: AsyncSession) -> list[NamedWorkflow]:
 
 async def list_versions(session: AsyncSession, workflow_id: UUID) -> list[ListedVersion]:
     """The versions of a workflow, newest first."""
-    return await fetch_all(session, ListedVersion, _LIST_VERSIONS, workflow=workflow_id, most=MOST_LISTED)
+    return await fetch_all(session, ListedVersion, _LIST_VERSIONS, workflow=workflow_id)
 
 
 async def read_last_version(session: AsyncSession, workflow_id: UUID) -> int:

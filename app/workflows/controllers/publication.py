@@ -30,6 +30,8 @@ from app.workflows.use_cases.read import (
     version_rows,
 )
 
+MOST_VERSIONS = 500  # on a page, when no limit is given
+
 
 class PublicationController(Controller):
     path = "/workflows/{workflow_id:uuid}"
@@ -71,7 +73,7 @@ class PublicationController(Controller):
         """Every published version, the newest first."""
         opened = await open_workflow(work, workflow_id)
         path, rows = f"/workflows/{workflow_id}/versions", await version_rows(work, opened.view)
-        items, links = part_of(path, rows, paging, lambda row: cursor_of(row.number))
+        items, links = part_of(path, rows, paging, lambda row: cursor_of(row.number), most=MOST_VERSIONS)
         return VersionList(opened.view, [*items], *links, opened.totals, [])
 
     @get("/versions/{number:int}", page="workflows/version.html", guards=[may(VIEW)])

@@ -42,6 +42,21 @@ def test_links_keep_the_limit() -> None:
     assert links == (f"/audit?limit=2&after={LAST}", f"/audit?limit=2&before={FIRST}")
 
 
+def test_a_whole_list_without_a_limit_may_have_a_largest_page() -> None:
+    numbers = [UUID(int=number) for number in range(1, 6)]
+    for paging, part, links in (
+        (Paging(), numbers[:2], (f"/tags?after={numbers[1]}", "")),
+        (Paging(after=numbers[3]), numbers[4:], ("", f"/tags?before={numbers[4]}")),
+        (
+            Paging(before=numbers[3]),
+            numbers[1:3],
+            (f"/tags?after={numbers[2]}", f"/tags?before={numbers[1]}"),
+        ),
+        (Paging(limit=5), numbers, ("", "")),
+    ):
+        assert part_of("/tags", numbers, paging, lambda number: number, most=2) == (part, links)
+
+
 @pytest.mark.parametrize(
     ("paging", "numbers", "following", "previous"),
     [
