@@ -120,9 +120,8 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
 
 async def view(work: Work, segment: Segment, context: FilterContext, size: int | None = None) -> SegmentView:
     """A segment as the page shows it, with its number of contacts, which is `size` if that is known."""
-    expression, total = decode_filter_or_none(segment.filter), size
-    if size is None and expression is not None:
-        total = await _total(work, expression, context)
+    expression = decode_filter_or_none(segment.filter)
+    total = None if expression is None else await _total(work, expression, context, size)
     match, items = to_items(expression)
     return SegmentView(
         segment.id,
@@ -143,9 +142,13 @@ async def view(work: Work, segment: Segment, context: FilterContext, size: int |
     )
 
 
-async def _total(work: Work, expression: Filter, context: FilterContext) -> int | None:
+async def _total(
+    work: Work, expression: Filter, context: FilterContext, size: int | None = None
+) -> int | None:
+    """How many contacts the filter selects, which is `size` if that is known; None when it can't be
+    evaluated."""
     try:
         clause = condition(expression, "", context.fields, context.zone, work.now)
     except Invalid:
         return None
-    return await count_contacts(work.session, clause)
+    return await count_contacts(work.session, clause) if size is None else size

@@ -174,9 +174,17 @@ create trigger count_unknown after insert or update on {table} for each statemen
   when (current_setting('app.counts', true) is distinct from 'on') execute function count_unknown('{family}')
 """
 
+# What creating the triggers locks, at once and in the order in which the engine and the screens write: in
+# another order a batch and the migration could wait for each other.
+_LOCK_TABLES = """
+lock table accounts, contacts, contact_tags, enrollment_executions, enrollments, segment_members
+  in share row exclusive mode
+"""
+
 
 def add_counter_triggers() -> None:
     """All functions and triggers of the counters."""
+    op.execute(_LOCK_TABLES)
     for name, body, event in _TRIGGERS:
         op.execute(_FUNCTION.format(name=name, body=body))
         op.execute(f"create trigger {name} {event} execute function {name}()")

@@ -1,5 +1,6 @@
 """Screens show the same numbers whether they read counters or scan."""
 
+import json
 from typing import Any
 
 from app.engine.core.steps import AddTag, Unit, Wait
@@ -65,7 +66,7 @@ async def test_the_list_of_segments_shows_the_stored_size_of_watched_ones(
         stage.account, watched, people[0],
     )  # fmt: skip
 
-    async def shown(due: str) -> tuple[int, int]:
+    async def shown(due: str) -> tuple[int | None, int | None]:
         """On the list and on the page of the segment, when it is compared next at that time."""
         change = f"update segments set due_at = {due} where id = $1"  # noqa: S608 -- our times
         await stage.sql(change, watched)
@@ -77,3 +78,6 @@ async def test_the_list_of_segments_shows_the_stored_size_of_watched_ones(
     assert await shown("null") == (4, 4)
     assert await shown("now() + interval '1 hour'") == (1, 4)
     assert await shown("now() - interval '1 second'") == (4, 4), "a comparison is due: what is stored is old"
+    gone = {"type": "predicate", "field": f"custom.{watched}", "op": "is", "value": "x"}
+    await stage.sql("update segments set filter = $2 where id = $1", watched, json.dumps(gone))
+    assert await shown("now() + interval '1 hour'") == (None, None), "nobody knows whom it selects"
