@@ -221,7 +221,7 @@ def test_each_operation_has_its_statuses_headers_and_security(world: World, docu
         where, handler = f"{method} {path}", handlers(world.app)[method, path]
         answers = operation["responses"]
         assert operation["description"], f"{where} has no docstring"
-        assert {"406", "503"} <= set(answers), where
+        assert {"406", "500", "503"} <= set(answers), where
         if method in UNSAFE:
             assert {"403", "409", "415", "422"} <= set(answers), where
         if "requestBody" in operation:

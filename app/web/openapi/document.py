@@ -32,7 +32,8 @@ DESCRIPTION = (
     "Every URL returns JSON to a script and a page to a browser; this document describes the JSON. "
     "In an edit a missing field doesn't change, null clears a field, and unknown names are refused. "
     "Sign in with `POST /sessions`, or create a personal access token under *Access tokens*, and send it as "
-    "`Authorization: Bearer`. Send `Accept: application/json`, or no `Accept`."
+    "`Authorization: Bearer`. Send `Accept: application/json`, or no `Accept`. A method that a URL doesn't "
+    "have is refused with 405, and `Allow` names those that it has."
 )
 BEARER: JsonObject = {
     "type": "http",

@@ -34,6 +34,7 @@ REFUSALS = {
     415: ("UnsupportedMediaType", "The route can't read a body of this type."),
     422: ("Invalid", "Invalid fields or parameters; `errors` has a message for each."),
     429: ("TooManyRequests", "Too many requests. Try again after `Retry-After`."),
+    500: ("InternalError", "A mistake on the server's side; its log has it under this `request_id`."),
     503: ("Unavailable", "A part is down or busy. Nothing was saved. Try again after `Retry-After`."),
 }
 HEADERS: dict[str, tuple[str, str]] = {
@@ -169,7 +170,7 @@ def _answer(description: str, headers: tuple[str, ...], content: JsonObject | No
 def _refusals(handler: HTTPRouteHandler, method: str, path: str) -> set[int]:
     """The statuses of refusals that a route may answer with."""
     public, change = is_public(handler), method in content_negotiation.UNSAFE
-    statuses = {406, 422, 503} | {error.status_code for error in handler.raises or ()}
+    statuses = {406, 422, 500, 503} | {error.status_code for error in handler.raises or ()}
     statuses |= set() if public else {401, 403, 429}
     statuses |= {403, 404, 409, 415} if change else set()
     statuses |= {413} if change and method != "DELETE" else set()
