@@ -24,7 +24,7 @@ from db.queries.catalogs import renew_versions
 from db.queries.contact_changes import RecordedChange
 from db.queries.contact_pages import ContactRow, find_contact, lock_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
-from db.queries.fields import read_field_catalog
+from db.queries.fields import keep_fields, read_field_catalog
 from db.queries.programs import AccountSettings, read_account
 from db.queries.tags import list_tag_names
 
@@ -107,6 +107,7 @@ async def contact_of(work: Work, contact_id: UUID) -> ContactView:
 
 async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> ContactView:
     """Creates a contact from values by field key. Raises `Invalid`."""
+    await keep_fields(work.session, values)
     catalogs = await Catalogs.of(work)
     clean = _clean(catalogs, values)
     _refuse_nameless(clean)
@@ -130,6 +131,7 @@ async def update_contact(
 ) -> ContactView:
     """Changes only these values, by field key. Raises `Conflict` when `rev` is outdated, `Invalid`,
     `NotFound`."""
+    await keep_fields(work.session, values)
     contact = await _locked(work, contact_id)
     catalogs = await Catalogs.of(work)
     if rev is not None and rev != contact.rev:

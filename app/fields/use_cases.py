@@ -108,8 +108,11 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     """Deletes a field and the contacts' values in it; returns its label. Raises `NotFound`, `Conflict` with
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts that
     have a value when it differs from `expected`."""
-    field = await field_of(work, field_id)
     await lock_for_deletion(work.session)
+    # With the lock it waits for changes that store values in the field, and keeps others from doing so.
+    field = await work.fields.get_one_or_none(id=field_id, with_for_update=True)
+    if field is None:
+        raise NotFound("field")
     used = await users_of(work, field_id)
     if used:
         raise Conflict(

@@ -16,6 +16,7 @@ from app.work import Work
 from db.ids import uuid7
 from db.models import Import, Job
 from db.queries.contact_audit import ContactAuditEntry, insert_contact_audit_entries
+from db.queries.fields import keep_fields
 from db.queries.import_rows import AppliedRow, list_unapplied_rows, mark_rows_applied
 from db.queries.imported_contacts import (
     AddedTag,
@@ -39,6 +40,7 @@ async def run_import(work: Work, job: Job) -> bool:
     stored_rows = await list_unapplied_rows(work.session, import_id, BATCH)
     rows = [previewed(row) for row in stored_rows]
     if rows:
+        await keep_fields(work.session, {key for row in rows for key in row.values})
         fields = await work.fields.catalog()
         for row in rows:
             row.values = {key: value for key, value in row.values.items() if key in fields}

@@ -87,10 +87,10 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     """Removes a tag from all contacts, deletes it and returns its name. Raises `NotFound`, `Conflict` with
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts when it
     differs from `expected`."""
+    await lock_for_deletion(work.session)  # before the tag is read: another request may be deleting it
     tag = await work.tags.get_one_or_none(id=tag_id)
     if tag is None:
         raise NotFound("tag")
-    await lock_for_deletion(work.session)
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))

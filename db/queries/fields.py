@@ -1,5 +1,6 @@
 """The fields that filters and contacts of an account know, with the names that conditions may refer to."""
 
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
 from app.filters.stored import decode_filters
 from app.json_types import JsonObject
-from db.queries.catalogs import Catalog, read_catalog
+from db.queries.catalogs import Catalog, read_catalog, renew_versions
+from db.queries.driver_statements import DriverStatement, fetch_rows
 from db.queries.programs import StoredField, read_custom_fields
 from db.queries.statements import fetch_all
+from db.tenancy import begin
 
 
 class NamedRow(msgspec.Struct, frozen=True):
@@ -23,6 +26,12 @@ class NamedRow(msgspec.Struct, frozen=True):
     id: UUID
     name: str
     filter: JsonObject | None
+
+
+class KeptField(msgspec.Struct, frozen=True):
+    """The key of a custom field that is locked."""
+
+    id: UUID
 
 
 class FieldRows(msgspec.Struct, frozen=True):
@@ -41,6 +50,36 @@ select 'segments', s.id, s.name, s.filter from segments s where s.account_id = c
 select 'workflows', w.id, w.name, null from workflows w where w.account_id = current_account()
  order by 3, 2
 """).columns(filter=JSONB)
+
+_KEEP = DriverStatement(
+    KeptField,
+    "select id from custom_fields where account_id = $1 and id = any($2::uuid[]) order by id for key share",
+)
+
+
+async def keep_fields(session: AsyncSession, keys: Iterable[str]) -> None:
+    """Keeps the custom fields among these from being deleted until the transaction ends, because it stores
+    values in them. Call it before contacts are locked and the catalog is read: after a wait a field may be
+    gone."""
+    ids = {field_id for key in keys if (field_id := _custom_id(key))}
+    if not ids:
+        return
+    bound = await begin(session)
+    wrote_or_locked = bound.wrote_or_locked
+    locked = await fetch_rows(session, _KEEP, session.info["account_id"], list(ids))
+    if len(locked) < len(ids):
+        await renew_versions(session)
+    bound.wrote_or_locked = wrote_or_locked
+
+
+def _custom_id(key: str) -> UUID | None:
+    """The id of a custom field; None for another key."""
+    if not key.startswith("custom."):
+        return None
+    try:
+        return UUID(key.removeprefix("custom."))
+    except ValueError:
+        return None
 
 
 async def read_field_catalog(session: AsyncSession) -> Fields:

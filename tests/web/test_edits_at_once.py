@@ -4,6 +4,7 @@ and answered as things are then."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import pytest
 from db.ids import uuid7
 from tests.support.crm_kit import create_contact, create_field
 from tests.support.sample_account import Cast, cast_of
+from tests.support.web_kit import JSON
 from tests.support.world import World
 
 WAITING = """select count(*) from pg_locks l join pg_stat_activity a using (pid)
@@ -21,6 +23,7 @@ WAITING = """select count(*) from pg_locks l join pg_stat_activity a using (pid)
 
 LOCK = "select 1 from {} where id = $1 for no key update"
 READ = "select * from {} where id = $1"
+LOCK_OF_DELETIONS = "select pg_advisory_xact_lock(hashtextextended('names:' || $1, 0))"
 
 
 async def settle(connection: asyncpg.Connection, requests: int) -> None:
@@ -67,15 +70,31 @@ async def test_a_field_is_changed_and_deleted_at_the_same_moment(world: World) -
     connection = await asyncpg.connect(world.admin_url)
     async with world.script(cast.owner) as script:
         async with connection.transaction():
-            await connection.execute(
-                "select pg_advisory_xact_lock(hashtextextended('names:' || $1, 0))", str(cast.account)
-            )
+            await connection.execute(LOCK_OF_DELETIONS, str(cast.account))
             change = asyncio.create_task(script.post(path, json={"options": "pro\nteam"}))
             deletion = asyncio.create_task(script.post(f"{path}/deletion", json={}))
             await settle(connection, 2)
         answers = {(await change).status_code, (await deletion).status_code}
     await connection.close()
     assert answers <= {200, 204, 404, 409}, answers
+
+
+@pytest.mark.parametrize("kind", ["tag", "field"])
+async def test_one_of_two_deletions_at_the_same_moment_finds_nothing(world: World, kind: str) -> None:
+    who = await world.person()
+    connection = await asyncpg.connect(world.admin_url)
+    async with world.browser(who) as browser:  # scripts have one place for bulk edits, people have two
+        body = {"name": "vip"} if kind == "tag" else {"label": "Plan", "type": "text"}
+        row_id = (await browser.post(f"/{kind}s", json=body, headers=JSON)).json()[kind]["id"]
+        deletion = partial(browser.delete, f"/{kind}s/{row_id}", headers=JSON)
+        async with connection.transaction():
+            await connection.execute(LOCK_OF_DELETIONS, str(who.account_id))
+            requests = [asyncio.create_task(deletion()) for _ in range(2)]
+            await settle(connection, 2)
+        statuses = sorted([(await request).status_code for request in requests])
+    await connection.close()
+    assert statuses == [204, 404]
+    assert [action for action, _ in await world.audit(who.account_id)].count(f"{kind}.deleted") == 1
 
 
 class Meanwhile:
@@ -107,15 +126,42 @@ async def stored_fields(world: World, contact: str) -> Any:
     return row["fields"], row["owner_id"]
 
 
-async def test_a_field_that_was_deleted_meanwhile_gets_no_value(world: World) -> None:
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_a_field_that_was_deleted_meanwhile_gets_no_value(world: World, method: str) -> None:
+    """The contact waits for the deletion of the field, before it holds anything itself."""
+    connection = await asyncpg.connect(world.admin_url)
     async with world.script(await world.person()) as script:
         field = (await create_field(script, label="Plan", type="text"))["id"]
         contact = (await create_contact(script, first_name="Ann"))["id"]
-        change = {"fields": {field: "pro"}}
-        async with Meanwhile(world, script).holding(contact, "PATCH", "", change) as (other, answers):
-            await other.execute("delete from custom_fields where id = $1", UUID(field))
-        assert answers[0].status_code == 422, answers[0].text
-        assert list(answers[0].json()["errors"]) == [f"fields.{field}"]
+        path = "/contacts" if method == "POST" else f"/contacts/{contact}"
+        body = {"first_name": "Ann", "fields": {field: "pro"}}
+        async with connection.transaction():
+            await connection.execute("delete from custom_fields where id = $1", UUID(field))
+            request = asyncio.create_task(script.request(method, path, json=body))
+            await settle(connection, 1)
+            await connection.execute("select from contacts where id = $1 for update", UUID(contact))
+        answer = await request
+        assert (answer.status_code, list(answer.json()["errors"])) == (422, [f"fields.{field}"])
+    await connection.close()
+    assert await stored_fields(world, contact) == ("{}", None)
+
+
+async def test_the_deletion_of_a_field_waits_for_values_on_their_way(world: World) -> None:
+    connection = await asyncpg.connect(world.admin_url)
+    async with world.script(await world.person()) as script:
+        field = (await create_field(script, label="Plan", type="text"))["id"]
+        contact = (await create_contact(script, first_name="Ann"))["id"]
+        async with connection.transaction():
+            await connection.execute("select from custom_fields where id = $1 for key share", UUID(field))
+            await connection.execute(
+                "update contacts set fields = jsonb_build_object($2::text, 'pro') where id = $1",
+                UUID(contact),
+                field,
+            )
+            deletion = asyncio.create_task(script.delete(f"/fields/{field}"))
+            await settle(connection, 1)
+        assert (await deletion).status_code == 204
+    await connection.close()
     assert await stored_fields(world, contact) == ("{}", None)
 
 
