@@ -22,13 +22,13 @@ from app.patience import patience
 from db.queries.catalogs import Catalog, Rows, Value, Versions
 
 log = structlog.get_logger(__name__)
-FORMAT = 1  # raise it when the rows of a catalog get another meaning with the same fields
+FORMAT = 2  # raise it when the rows of a catalog get another meaning with the same fields
 PATIENCE_SECONDS = 0.1
 AWAY_SECONDS = 2.0  # how long Redis is not asked after it did not answer
 LIFETIME_SECONDS = 600.0
 SHARED_LIFETIME_SECONDS = 3600
 MOST_ENTRIES = 4096
-MOST_BYTES = 64_000_000  # of all entries, as they are encoded
+MOST_BYTES = 32_000_000  # of all entries, as they are encoded; in memory they take three times as much
 MOST_SHARED_BYTES = 1_000_000  # of an entry in Redis
 
 
@@ -99,7 +99,7 @@ class CatalogCache:
         else:
             rows = await catalog.read(session)
             self.reads[catalog.name, "database"] += 1
-            encoded = msgspec.msgpack.encode(rows)
+            encoded = msgspec.json.encode(rows)  # not MessagePack, which refuses the long numbers of a filter
             await self._store(name, head + encoded)
         value = catalog.build(rows)
         self._size += len(encoded) - entry.size
@@ -159,6 +159,6 @@ def _format_of(catalog: Catalog[Rows, Value]) -> str:
 def _decode(encoded: bytes, rows: type[Rows]) -> Rows | None:
     """The rows; None when they can't be read, so that they are read from the database."""
     try:
-        return msgspec.msgpack.decode(encoded, type=rows)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter of the key of a map
+        return msgspec.json.decode(encoded, type=rows)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

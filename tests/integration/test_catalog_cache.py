@@ -177,8 +177,23 @@ async def test_the_keys_of_a_map_that_cannot_be_decoded(redis: Redis) -> None:
     )
     await CatalogCache(redis).get(account, names, (1,), NO_SESSION)
     [key] = await redis.keys("catalog:*")
-    await redis.set(key, b"1:\x81\xa1\xff\xa1a")
+    await redis.set(key, b'1:{"\xff":"a"}')
     assert await CatalogCache(redis).get(account, names, (1,), NO_SESSION) == {"a": "b"}
+
+
+async def test_a_number_of_any_length_is_kept(redis: Redis) -> None:
+    """A condition may compare a text with one, and PostgreSQL stores it."""
+    account, number, reads = uuid7(), 10**30, 0
+
+    async def read(_session: AsyncSession) -> list[int]:
+        nonlocal reads
+        reads += 1
+        return [number]
+
+    numbers: Catalog[list[int], list[int]] = Catalog("numbers", ("tags",), list[int], read, lambda rows: rows)
+    for cache in (CatalogCache(redis), CatalogCache(redis), CatalogCache(None)):
+        assert await cache.get(account, numbers, (1,), NO_SESSION) == [number]
+    assert reads == 2
 
 
 async def test_a_busy_process_still_takes_the_answer_of_redis(redis: Redis) -> None:

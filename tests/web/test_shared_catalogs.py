@@ -18,6 +18,7 @@ from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, open_work
+from app.workflows.use_cases.input_reader import Reader, read_builder_names
 from db.queries.name_lookup import read_names
 from tests.conftest import running
 from tests.support.crm_kit import create_contact, create_field, run_job
@@ -117,6 +118,12 @@ async def delete_segment(_world: World, _who: AccountMember, client: httpx.Async
     done(await client.post("/segments", json={"name": "Left", "f": ["state:is:CA"]}))
 
 
+async def use_long_number(_world: World, _who: AccountMember, client: httpx.AsyncClient) -> None:
+    condition = '{"type":"predicate","field":"phone","op":"is","value":123456789012345678901234567890}'
+    done(await client.post("/segments", json={"name": "Long", "f": [condition]}))
+    done(await client.get("/contacts"))
+
+
 async def archive_workflow(_world: World, _who: AccountMember, client: httpx.AsyncClient) -> None:
     first = done(await client.post("/workflows", json={"name": "Welcome"})).headers["location"]
     done(await client.post("/workflows", json={"name": "Left"}))
@@ -159,7 +166,8 @@ def done(answer: httpx.Response) -> httpx.Response:
     "act",
     [
         rename_tag, delete_tag, tag_a_contact, tag_many, import_with_a_tag, change_field, delete_field,
-        change_segment, delete_segment, archive_workflow, change_account, join, remove_member, change_by_sql,
+        change_segment, delete_segment, use_long_number, archive_workflow, change_account,
+        join, remove_member, change_by_sql,
     ],
 )  # fmt: skip
 async def test_a_change_is_read_at_once_by_every_process(
@@ -207,6 +215,16 @@ async def test_a_transaction_reads_its_own_change_and_what_it_waited_for(
         assert list((await work.tags.names()).values()) == ["theirs"]
         await work.commit()
         assert list((await work.tags.names()).values()) == ["theirs"]
+
+
+async def test_a_tag_of_an_edit_that_was_not_saved_is_in_no_catalog(world: World, worker: Runtime) -> None:
+    who = await world.person()
+    async with open_work(worker, who.account_id, SYSTEM) as work:
+        reader = Reader(work, await read_builder_names(work))
+        tag = await reader.tag("new")
+        assert reader.lookup.tags == {str(tag): "new"}
+    async with open_work(worker, who.account_id, SYSTEM) as work:
+        assert (await read_names(work.session)).tags == {}
 
 
 async def test_the_command_line_makes_an_account_that_every_process_reads(

@@ -30,7 +30,9 @@ class BuilderNames(msgspec.Struct):
 
 async def read_builder_names(work: Work) -> BuilderNames:
     """The fields and names that filters and steps may refer to today."""
-    return BuilderNames(await work.fields.catalog(), await read_names(work.session))
+    names = await read_names(work.session)
+    own_tags = {**names.tags}  # `Reader.tag` adds to them, and a catalog is shared
+    return BuilderNames(await work.fields.catalog(), msgspec.structs.replace(names, tags=own_tags))
 
 
 class Reader(RowReader):
