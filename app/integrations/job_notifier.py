@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from saq.queue.redis import RedisQueue
 
+from app.patience import patience
 from app.ports import QueueDepth, TurnName
 from jobs.settings import (
     MOST_HOPS,
@@ -28,7 +29,8 @@ from jobs.settings import (
 
 log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 30.0
-TIMEOUT_SECONDS = 0.5
+PATIENCE_SECONDS = 0.5
+GIVE_UP_SECONDS = 5.0  # of the client itself: longer than the event loop is ever held
 SKIP_SECONDS = 5.0
 
 
@@ -43,14 +45,15 @@ class Enqueued(Enum):
 
 class JobNotifier:
     """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a job is given up after
-    half a second, no other is tried for five seconds, and one log line per 30 seconds reports it."""
+    half a second, in which this process was not busy itself; no other is tried for five seconds, and one log
+    line per 30 seconds reports it."""
 
     def __init__(self, redis_url: str, lease_seconds: float) -> None:
         self.timeout = int(lease_seconds) + TIMEOUT_BEYOND_LEASE
         self.redis = Redis.from_url(
             redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=GIVE_UP_SECONDS,
+            socket_connect_timeout=GIVE_UP_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self.queues: dict[TurnName, RedisQueue] = {
@@ -96,7 +99,7 @@ class JobNotifier:
         if time.monotonic() < self._skip_until:
             return None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self.redis.pipeline(transaction=False) as pipe:
+            async with patience(PATIENCE_SECONDS), self.redis.pipeline(transaction=False) as pipe:
                 for queue in self.queues.values():
                     pipe.llen(queue.namespace("queued"))
                     pipe.llen(queue.namespace("active"))
@@ -111,7 +114,7 @@ class JobNotifier:
             return Enqueued.UNREACHABLE
         account = str(account_id)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with patience(PATIENCE_SECONDS):
                 job = await self.queues[task].enqueue(
                     task,
                     key=turn_key(task, account, slot, turn),

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.engine.core.steps import SendEmail, UpdateField
 from app.engine.core.triggers import ContactCreated
+from app.integrations import job_notifier
 from app.integrations.job_notifier import JobNotifier
 from app.operations.circuit_breakers import try_now
 from app.ports import Refused
@@ -62,6 +63,24 @@ async def test_a_notifier_says_when_redis_is_gone(settings: Settings) -> None:
     assert not await notifier("match", UUID(int=7))
     assert not await notifier.turn("match", UUID(int=7), 0, 1)
     await notifier.close()
+
+
+async def test_a_busy_process_still_enqueues(
+    redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it waits for when something else holds the event loop for longer than its patience."""
+    monkeypatch.setattr(job_notifier, "PATIENCE_SECONDS", 0.2)
+    for number in (0, 1, 2, 4, 6):
+        notifier = JobNotifier(settings.redis_url, settings.lease_seconds)
+        calls = [
+            asyncio.create_task(notifier.turn("advance", UUID(int=number), 0, 1)),
+            asyncio.create_task(notifier.depths()),
+        ]
+        for _ in range(number):
+            await asyncio.sleep(0)
+        time.sleep(0.25)  # noqa: ASYNC251 -- holds the event loop on purpose
+        assert all(await asyncio.gather(*calls)), number
+        await notifier.close()
 
 
 async def test_every_task_has_a_queue_of_its_own(runtime: Runtime) -> None:
