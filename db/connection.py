@@ -112,12 +112,18 @@ def note_write(
             bound.wrote_or_locked = True
 
 
-@lru_cache(maxsize=4096)
 def is_plain_read(statement: str) -> bool:
     """Whether a statement neither writes nor locks anything."""
+    return _reads_only(statement) if len(statement) > LONGEST_REMEMBERED else _short_reads_only(statement)
+
+
+def _reads_only(statement: str) -> bool:
     return _READ.match(statement) is not None and _WRITE_OR_LOCK.search(statement) is None
 
 
+_short_reads_only = lru_cache(maxsize=2048)(_reads_only)
+# Characters. Longer ones are those of filters, of which there is no end: they would fill the memory.
+LONGEST_REMEMBERED = 5000
 _READ = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 _WRITE_OR_LOCK = re.compile(
     r"\b(insert|update|delete|merge)\b|\bfor\s+(key\s+)?share\b|advisory", re.IGNORECASE

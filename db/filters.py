@@ -4,13 +4,12 @@ compares the two.
 
 No condition is ever null: each one handles the empty field, so that AND, OR and NOT need no special case."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
-from weakref import ref
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -48,12 +47,12 @@ from app.filters.evaluate import Inside, unfolded
 from app.filters.fields import FieldCatalog, Fields, FieldSpec, FieldType
 from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
 from app.json_types import Json
+from db.condition_cache import ConditionCache
 
 Clause = ColumnElement[bool]
 ValueT = TypeVar("ValueT")
 # Code-point order, as Python compares text, independent of the database's locale.
 BYTES = "C"
-MOST_COMPILED = 500
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
 enrollments = table(
@@ -119,23 +118,11 @@ def where(
     scope = _Scope(contacts, zone, now)
     if not isinstance(fields, FieldCatalog) or asks_time(expression, fields):
         return _clause(expression, fields, scope)
-    key = (msgspec.json.encode(expression), id(fields), contacts, zone)
-    compiled = _compiled.get(key)
-    if compiled is None or compiled[0]() is not fields:
-        catalog = ref(fields, lambda _: _compiled.pop(key, None))
-        compiled = _compiled[key] = catalog, _clause(expression, fields, scope)
-        if len(_compiled) > MOST_COMPILED:
-            _compiled.popitem(last=False)
-    else:
-        _compiled.move_to_end(key)
-    return compiled[1]
+    build = partial(_clause, expression, fields, scope)
+    return _compiled.get(msgspec.json.encode(expression), (contacts, zone), fields, build)
 
 
-# By filter, id of the catalog, table and time zone. An entry goes with its catalog, which may be large: it
-# must not stay for the sake of its conditions when no cache holds it (read after a lock, say).
-_compiled: OrderedDict[tuple[bytes, int, FromClause, ZoneInfo], tuple["ref[FieldCatalog]", Clause]] = (
-    OrderedDict()
-)
+_compiled = ConditionCache()
 
 
 def _clause(expression: Filter, fields: Fields, scope: _Scope, inside: Inside = ()) -> Clause:

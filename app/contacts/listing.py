@@ -83,8 +83,12 @@ class Query(msgspec.Struct):
         return f"{PATH}?{'&'.join(_encoded(name, value) for name, value in pairs)}" if pairs else PATH
 
 
-@lru_cache(maxsize=2048)  # a page has many links, and most have the same parts
 def _encoded(name: str, value: str) -> str:
+    return urlencode([(name, value)]) if len(value) > LONGEST_SEARCH else _encoded_short(name, value)
+
+
+@lru_cache(maxsize=2048)  # a page has many links, and most have the same parts
+def _encoded_short(name: str, value: str) -> str:
     return urlencode([(name, value)])
 
 

@@ -2,13 +2,15 @@
 
 import gc
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.filters.ast import Op, Predicate
-from app.filters.fields import field_catalog
-from db import filters
+from app.filters.ast import Filter, Group, Op, Predicate
+from app.filters.fields import AccountNames, field_catalog
+from db import condition_cache, filters
+from db.condition_cache import ConditionCache
 from db.filters import where
 from db.models import Contact
 
@@ -16,6 +18,15 @@ CONTACTS = Contact.__table__
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 UTC_ZONE, ROME = ZoneInfo("UTC"), ZoneInfo("Europe/Rome")
 IN_OSLO = Predicate("city", Op.IS, "Oslo")
+SEGMENT = UUID(int=1)
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch) -> ConditionCache:
+    """An empty one."""
+    empty = ConditionCache()
+    monkeypatch.setattr(filters, "_compiled", empty)
+    return empty
 
 
 def test_the_same_filter_and_catalog_give_the_same_condition() -> None:
@@ -46,20 +57,36 @@ def test_what_depends_on_the_time_is_compiled_for_its_time() -> None:
     )
 
 
-def test_conditions_go_with_their_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "_compiled", type(filters._compiled)())
+def test_conditions_go_with_their_catalog(cache: ConditionCache) -> None:
     living = field_catalog()
     for fields in (living, field_catalog(), dict(living)):
         where(IN_OSLO, CONTACTS, fields, UTC_ZONE, NOW)
     del fields
     gc.collect()
-    assert [catalog() for catalog, _ in filters._compiled.values()] == [living]
+    assert [catalog() for catalog, _ in cache._entries.values()] == [living]
 
 
-def test_only_the_latest_conditions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "MOST_COMPILED", 3)
-    monkeypatch.setattr(filters, "_compiled", type(filters._compiled)())
+def test_only_the_latest_conditions_are_kept(cache: ConditionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condition_cache, "MOST", 3)
     fields = field_catalog()
     for number in range(9):
         where(Predicate("city", Op.IS, str(number)), CONTACTS, fields, UTC_ZONE, NOW)
-    assert len(filters._compiled) == 3
+    assert len(cache._entries) == 3
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        Group("all", [Predicate("city", Op.IS, str(number)) for number in range(100)]),
+        Predicate("city", Op.IN, ["x" * 500] * 300),
+        Predicate("segments", Op.ANY_OF, [str(SEGMENT)]),
+    ],
+    ids=["many conditions", "many values", "much in a segment"],
+)
+def test_a_large_condition_is_not_kept(cache: ConditionCache, large: Filter) -> None:
+    inside = Group("any", [Predicate("city", Op.IS, str(number)) for number in range(100)])
+    fields = field_catalog(named=AccountNames(segments={str(SEGMENT): "Large"}, filters={SEGMENT: inside}))
+    where(large, CONTACTS, fields, UTC_ZONE, NOW)
+    assert not cache._entries
+    where(Group("all", [IN_OSLO] * 20), CONTACTS, fields, UTC_ZONE, NOW)
+    assert len(cache._entries) == 1
