@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import Unavailable
 from db.queries.heavy_places import take_heavy_place
 
-AccountKey: TypeAlias = UUID | None  # None for all access tokens whose account is not known yet
+AccountKey: TypeAlias = UUID | None  # None for all callers whose account is not known yet
 HEAVY_WAIT_SECONDS = 1.5
 CONNECTION_WAIT_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.03, 0.2  # between two claims

@@ -18,7 +18,7 @@ from app.work import Work
     page="audit/index.html",
     guards=[may(Permission.VIEW_AUDIT)],
     tags=["audit"],
-    kind=search_with("actor", "actor_kind", "subject_kind"),
+    kind=search_with("actor", "actor_kind", "subject_kind", "subject_id"),
 )
 async def audit(
     work: NamedDependency[Work],

@@ -97,8 +97,10 @@ class Principals:
         return _principal(record) if record else None
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
-        """See `app.web.auth.Directory`."""
-        record = await self.lookup.by_secret(session_id, digest)
+        """See `app.web.auth.Directory`. Anybody can send a secret: those who do share the places of callers
+        whose account is not known yet."""
+        async with self.places.connections.place(None):
+            record = await self.lookup.by_secret(session_id, digest)
         return _principal(record) if record else None
 
     async def note_use(self, digest: bytes) -> None:

@@ -88,9 +88,10 @@ def kind_of(handler: HTTPRouteHandler, method: str, query_string: bytes) -> Requ
 
 
 def cost_of(scope: Scope) -> RequestCost:
-    """What a request may use."""
+    """What a request may use. Deliveries of inbound webhooks and other calls from outside count as scripts:
+    they must leave a place to the account's people."""
     http = cast("HTTPScope", scope)
     handler = cast("HTTPRouteHandler", http["route_handler"])
     kind = kind_of(handler, http["method"], http["query_string"])
-    script = bool(content_negotiation.header(scope, b"authorization"))
+    script = bool(content_negotiation.header(scope, b"authorization") or handler.opt.get("foreign"))
     return RequestCost(kind.heavy, kind.seconds(http["litestar_app"].state.settings), script)

@@ -10,12 +10,21 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.account_places import TOO_MANY_HEAVY, TOO_MANY_REQUESTS, AccountPlaces, PlaceQueue, RequestCost
+from app.account_places import (
+    TOO_MANY_HEAVY,
+    TOO_MANY_REQUESTS,
+    AccountPlaces,
+    PlaceQueue,
+    RequestCost,
+    for_scripts,
+)
+from app.engine.core.triggers import InboundWebhook
 from app.errors import Unavailable
 from app.runtime import Runtime
 from app.sessions import principals
 from app.work import SYSTEM, open_work
 from db.queries.tags import list_tag_names
+from tests.support import webhook_kit
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
 
@@ -255,6 +264,40 @@ async def test_a_script_that_a_process_has_not_seen_waits_for_its_account(
         assert (await client.get("/contacts", headers=headers)).status_code == 503
         await held.aclose()
         assert (await client.get("/contacts", headers=headers)).status_code == 200
+
+
+async def test_renewals_of_sessions_leave_half_of_the_connections_to_known_callers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.person()
+    queue = world.app.state.places.connections
+    monkeypatch.setattr(queue, "wait_seconds", 0.1)
+    async with world.browser(owner) as browser, world.script(owner) as client, AsyncExitStack() as held:
+        browser.cookies.delete(world.app.state.cookies.token)
+        for _ in range(queue.places):
+            await held.enter_async_context(queue.place(None))
+        assert (await browser.get("/tags")).status_code == 503
+        assert (await client.get("/tags")).status_code == 200
+        await held.aclose()
+        assert (await browser.get("/tags")).status_code == 200
+
+
+async def test_deliveries_of_webhooks_leave_a_place_to_people(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.person()
+    await webhook_kit.contact(world, owner.account_id)
+    workflow = await webhook_kit.flow(world, owner.account_id, InboundWebhook())
+    path, _ = await webhook_kit.address(world, owner, workflow)
+    queue = world.app.state.places.connections
+    monkeypatch.setattr(queue, "wait_seconds", 0.1)
+    async with world.browser(owner) as browser, AsyncExitStack() as held:
+        for _ in range(for_scripts(queue.places)):
+            await held.enter_async_context(queue.place(owner.account_id, script=True))
+        assert (await webhook_kit.post(world, path)).status_code == 503
+        assert (await browser.get("/tags")).status_code == 200
+        await held.aclose()
+        assert (await webhook_kit.post(world, path)).status_code == 202
 
 
 async def test_a_place_comes_back_when_its_connection_cannot_be_closed(
