@@ -30,14 +30,16 @@ REMEMBERED = 20_000
 
 # Each key holds the theoretical arrival time (tat) of one limit in seconds; its step and burst are two
 # arguments. The script uses the clock of Redis, so that differences between the processes' clocks don't
-# matter.
+# matter. A time that no call can have written is from before that clock was set back, and counts as none.
 SCRIPT = """
 local clock = redis.call('time')
 local now = clock[1] + clock[2] / 1000000
 local tats, answers, allowed = {}, {}, true
 for i, key in ipairs(KEYS) do
   local step, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  tats[i] = math.max(tonumber(redis.call('get', key) or 0), now)
+  local stored = tonumber(redis.call('get', key) or 0)
+  if stored > now + burst + 1 then stored = 0 end
+  tats[i] = math.max(stored, now)
   local passed = tats[i] + step - now <= burst + 0.0000005
   allowed = allowed and passed
   answers[i] = {passed and 1 or 0}

@@ -97,6 +97,15 @@ async def test_limit_recovers_with_time(valkey: Valkey) -> None:
             assert [(await limiter.hit("a")).allowed for _ in range(2)] == [True, False]
 
 
+async def test_a_clock_that_was_set_back_keeps_nobody_out(valkey: Valkey) -> None:
+    async with client_of(valkey.url()) as client:
+        limiter = Limiter(client, "back in time", 2, 60)
+        await client.set("limit:back in time:a", f"{time.time() + HOUR:.6f}", px=7_200_000)
+        decisions = [await limiter.hit("a") for _ in range(3)]
+    assert [decision.allowed for decision in decisions] == [True, True, False]
+    assert decisions[-1].retry_after <= 60
+
+
 async def test_headers_show_the_remaining_requests(valkey: Valkey, tmp_path: Path) -> None:
     async with client_of(valkey.url()) as redis:
         kit = Kit(tmp_path, limits_of(3, redis=redis, window=HOUR))
