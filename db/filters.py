@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,9 +21,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    any_,
-    case,
-    cast,
     collate,
     column,
     false,
@@ -37,22 +33,27 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeEngine
 
 from app.filters import ranges
 from app.filters.analysis import asks_time
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
-from app.filters.fields import FieldCatalog, Fields, FieldSpec, FieldType
-from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
-from app.json_types import Json
+from app.filters.fields import NUMBER_TYPES, TEXT_TYPES, FieldCatalog, Fields, FieldSpec, FieldType
+from app.filters.values import Change, Operands, Times, read
 from db.condition_cache import ConditionCache
-
-Clause = ColumnElement[bool]
-ValueT = TypeVar("ValueT")
-# Code-point order, as Python compares text, independent of the database's locale.
-BYTES = "C"
+from db.json_conditions import (
+    BYTES,
+    Clause,
+    astext,
+    folded_text,
+    includes,
+    is_any_of,
+    json_equals,
+    moment_is,
+    number_in,
+    text_in,
+)
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
 enrollments = table(
@@ -81,27 +82,11 @@ class _Scope:
         """The field as text; empty when it is null or not text."""
         if spec.custom_id is None:
             return func.coalesce(self.columns[spec.key], "")
-        return _text_in(self.columns.fields[spec.custom_id])
+        return text_in(self.columns.fields[spec.custom_id])
 
     def number(self, spec: FieldSpec) -> ColumnElement[Decimal]:
         """The field as an exact number; null when it is not a number."""
-        return _number_in(self.columns.fields[spec.custom_id])
-
-
-def _text_in(value: ColumnElement[Json]) -> ColumnElement[str]:
-    return case((func.jsonb_typeof(value) == "string", _astext(value)), else_="")
-
-
-def _number_in(value: ColumnElement[Json]) -> ColumnElement[Decimal]:
-    return case((func.jsonb_typeof(value) == "number", cast(_astext(value), Numeric)))
-
-
-def _astext(value: ColumnElement[Json]) -> ColumnElement[str]:
-    """An element of a JSON column as text: `->>` where `value` has `->`."""
-    element = value.comparator
-    if not isinstance(element, JSONB.Comparator):
-        raise TypeError(value)
-    return element.astext
+        return number_in(self.columns.fields[spec.custom_id])
 
 
 def where(
@@ -145,7 +130,7 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     if spec.key == "email" and op is Op.IS:
         # Emails are stored in normalized form, so the unique index answers this query.
         return and_(scope.columns.email.is_not(None), scope.columns.email == texts[0])
-    folded = _folded(value, texts)
+    folded = folded_text(value, texts)
     first = literal(texts[0])
     tests: dict[Op, Callable[[], Clause]] = {
         Op.IS: lambda: folded == first,
@@ -154,26 +139,9 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         Op.NOT_CONTAINS: lambda: func.strpos(folded, first) == 0,
         Op.STARTS: lambda: func.left(folded, len(texts[0])) == first,
         Op.ENDS: lambda: func.right(folded, len(texts[0])) == first,
-        Op.IN: lambda: _is_any_of(folded, texts, Text()),
+        Op.IN: lambda: is_any_of(folded, texts, Text()),
     }
     return tests[op]()
-
-
-def _folded(value: ColumnElement[str], texts: list[str]) -> ColumnElement[str]:
-    """The column in lower case, as far as the comparison with these values needs it: all ASCII capitals, and
-    those other capitals whose lower case occurs in a value. No other capital can make a difference."""
-    lowered = func.lower(collate(value, BYTES))
-    pairs = [
-        (capital, char)
-        for char in sorted(set("".join(texts)))
-        for capital in CAPITALS.get(char, "")
-        if capital > "Z"
-    ]
-    if not pairs:
-        return lowered
-    return func.translate(
-        lowered, "".join(capital for capital, _ in pairs), "".join(char for _, char in pairs)
-    )
 
 
 def _number(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -202,7 +170,7 @@ def _boolean(scope: _Scope, spec: FieldSpec, op: Op, _values: Operands) -> Claus
     json_type = func.coalesce(func.jsonb_typeof(value), "")
     if op is Op.UNKNOWN:
         return json_type != "boolean"
-    return and_(json_type == "boolean", _astext(value) == op.value)
+    return and_(json_type == "boolean", astext(value) == op.value)
 
 
 def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -211,18 +179,16 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
-    is_selected = _is_any_of(value, [str(item) for item in values], Text())
+    is_selected = is_any_of(value, [str(item) for item in values], Text())
     return is_selected if op is Op.ANY_OF else not_(is_selected)
+
+
+def _multi_select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    return includes(scope.columns.fields[spec.custom_id], op, values)
 
 
 def _ids(values: Operands) -> list[UUID]:
     return sorted({item for item in values if isinstance(item, UUID)})
-
-
-def _is_any_of(value: ColumnElement[ValueT], candidates: list[ValueT], kind: TypeEngine[ValueT]) -> Clause:
-    """Equal to one of the candidates. They are passed as one array, because the driver accepts at most 32,767
-    values per statement."""
-    return value == any_(literal(candidates, ARRAY(kind)))
 
 
 def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -238,19 +204,29 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return ~contact_tag_ids.exists()
     if op is Op.NOT_EMPTY:
         return contact_tag_ids.exists()
-    selected = contact_tag_ids.where(_is_any_of(columns.tag_id, tag_ids, Uuid()))
+    selected = contact_tag_ids.where(is_any_of(columns.tag_id, tag_ids, Uuid()))
     if op is Op.ALL_OF:
         return selected.with_only_columns(func.count()).scalar_subquery() == len(tag_ids)
     return selected.exists() if op is Op.ANY_OF else ~selected.exists()
 
 
 def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    if spec.custom_id is not None:
+        return _custom_user(scope.text(spec), op, values)
     value = scope.columns[f"{spec.key}_id"]
     if op is Op.UNASSIGNED:
         return value.is_(None)
     if op is Op.ASSIGNED:
         return value.is_not(None)
-    return and_(value.is_not(None), _is_any_of(value, _ids(values), Uuid()))
+    return and_(value.is_not(None), is_any_of(value, _ids(values), Uuid()))
+
+
+def _custom_user(value: ColumnElement[str], op: Op, values: Operands) -> Clause:
+    if op is Op.UNASSIGNED:
+        return value == ""
+    if op is Op.ASSIGNED:
+        return value != ""
+    return is_any_of(value, [str(item) for item in _ids(values)], Text())
 
 
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -268,6 +244,8 @@ def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 
 def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    if spec.custom_id is not None:
+        return moment_is(scope.text(spec), op, values, scope.now, scope.zone)
     value = scope.columns[spec.key]
     if op is Op.EMPTY:
         return value.is_(None)
@@ -314,7 +292,7 @@ def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Cla
     query = select(literal(1)).where(
         columns.account_id == scope.columns.account_id,
         columns.contact_id == scope.columns.id,
-        _is_any_of(columns.workflow_id, _ids(values), Uuid()),
+        is_any_of(columns.workflow_id, _ids(values), Uuid()),
     )
     if op in (Op.ACTIVE_IN, Op.NOT_ACTIVE_IN):
         query = query.where(columns.status == "active")
@@ -345,7 +323,7 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
         changes = columns.data["changes"]
         sides = ((0, history.old), (1, history.new))
         sides_match = [
-            _json_equals(changes[history.field][at], expected, history.type)
+            json_equals(changes[history.field][at], expected, history.type, scope.now, scope.zone)
             for at, expected in sides
             if expected is not None
         ]
@@ -358,25 +336,12 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
     return count >= history.count if op is Op.HAPPENED else count < history.count
 
 
-def _json_equals(value: ColumnElement[Json], expected: ChangeOperand, kind: FieldType) -> Clause:
-    """Whether this JSON value equals the operand; a value of another type than the field's counts as
-    empty."""
-    if kind is FieldType.NUMBER:
-        number = _number_in(value)
-        return number.is_(None) if expected == "" else number == literal(expected, Numeric)
-    if kind is FieldType.BOOLEAN:
-        json_type = func.coalesce(func.jsonb_typeof(value), "")
-        if expected == "":
-            return json_type != "boolean"
-        return and_(json_type == "boolean", _astext(value) == str(expected).lower())
-    return _folded(_text_in(value), [str(expected)]) == literal(str(expected))
-
-
 _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]] = {
-    FieldType.TEXT: _text,
-    FieldType.NUMBER: _number,
+    **dict.fromkeys(TEXT_TYPES, _text),
+    **dict.fromkeys(NUMBER_TYPES, _number),
     FieldType.BOOLEAN: _boolean,
     FieldType.SELECT: _select,
+    FieldType.MULTI_SELECT: _multi_select,
     FieldType.TAGS: _tags,
     FieldType.USER: _user,
     FieldType.DATE: _date,

@@ -44,8 +44,8 @@ class Executor(Protocol):
     async def on_job(self, task: TurnName, account_id: UUID, slot: int, turn: int, hops: int) -> None:
         """A SAQ job arrived."""
 
-    async def on_due(self, accounts: Sequence[DueAccount]) -> bool:
-        """The sweep found accounts with something due. Whether it should look again soon."""
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
+        """The sweep found accounts with something due."""
 
     def loops(self) -> list[Loop]:
         """What runs as long as the process: each is canceled at the end."""
@@ -63,11 +63,10 @@ class InlineExecutor:
         """Puts the account into the queue of the task."""
         self.queues[task].add([account_id])
 
-    async def on_due(self, accounts: Sequence[DueAccount]) -> bool:
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
         """Puts the accounts into the queues of their due tasks."""
         for name, account_id in _by_task(accounts):
             self.queues[name].add([account_id])
-        return False
 
     def loops(self) -> list[Loop]:
         """The loops of the queues of this process."""
@@ -122,7 +121,7 @@ class SaqExecutor:
             else:
                 await self._enqueue(name, account_id)
 
-    async def on_due(self, accounts: Sequence[DueAccount]) -> bool:
+    async def on_due(self, accounts: Sequence[DueAccount]) -> None:
         """Enqueues what is due, and runs here what has been due for too long."""
         due = [
             Due(
@@ -141,22 +140,20 @@ class SaqExecutor:
             for name, depth in (depths or {}).items()
             if depth.queued
         }
-        idle = {name for name, turns in self.turns.items() if not turns.running}
-        plan = self.watch.plan(due, time.monotonic(), places, self._free_places(), idle)
+        plan = self.watch.plan(due, time.monotonic(), places, self._idle_places())
         for entry in plan.run:
             self.queues[entry.task].add([entry.account_id])
         for part in _in_parts(plan.enqueue, ENQUEUED_AT_ONCE):
             await asyncio.gather(
                 *(self._enqueue_again(entry.task, entry.account_id, entry.task in places) for entry in part)
             )
-        return any(entry.task in idle and entry.task not in places for entry in plan.enqueue)
 
-    def _free_places(self) -> dict[TurnName, int]:
+    def _idle_places(self) -> dict[TurnName, int]:
         """At the first sweep all places. Redis gives a job to the loop that has waited longest, and a process
         that has just started stands last in line: what it enqueues goes to busy processes first."""
-        free = {} if self.swept else {name: turns.places for name, turns in self.turns.items()}
+        idle = {} if self.swept else {name: turns.places for name, turns in self.turns.items()}
         self.swept = True
-        return free
+        return idle
 
     async def _enqueue_again(self, name: TurnName, account_id: UUID, crowded: bool) -> None:
         """Enqueues a turn; while other jobs wait (`crowded`) from the second time on exactly the one that

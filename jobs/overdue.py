@@ -1,13 +1,12 @@
 """Decides what the sweep does with due accounts. Pure: time and turns are handed in."""
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 import msgspec
 
 from app.ports import TurnName
-from jobs.settings import CROWDED_SECONDS, IDLE_SECONDS, OVERDUE_SECONDS
+from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS
 
 NO_PLACES: Mapping[TurnName, int] = {}
 
@@ -34,8 +33,7 @@ class OverdueWatch:
 
     It does not trust that Redis has the job: a queue that was flushed, a job that got lost, a worker that
     died and one that hangs all leave the account due. Only while other jobs of the task wait in the queue it
-    is given more time, because it most likely waits among them, and few accounts at a time run here. A
-    process without a turn of the task gives less: a busy one may have taken the job and pass it on late."""
+    is given more time, because it most likely waits among them, and few accounts at a time run here."""
 
     def __init__(self) -> None:
         self._due_since: dict[tuple[TurnName, UUID], float] = {}
@@ -45,15 +43,13 @@ class OverdueWatch:
         due: Iterable[Due],
         now: float,
         places: Mapping[TurnName, int],
-        free: Mapping[TurnName, int] = NO_PLACES,
-        idle: AbstractSet[TurnName] = frozenset(),
+        idle: Mapping[TurnName, int] = NO_PLACES,
     ) -> SweepPlan:
         """`now` in seconds; `places` is how many overdue accounts of a task may run here, for the tasks whose
-        jobs wait in Redis; of the others all may. `free` is how many run here although they are not overdue,
-        `idle` are the tasks of which no turn runs here. Those of `due` that have waited longest come
-        first."""
+        jobs wait in Redis; of the others all may. `idle` is how many run here although they are not overdue.
+        Those of `due` that have waited longest come first."""
         before, self._due_since = self._due_since, {}
-        left, free = dict(places), dict(free)
+        left, free = dict(places), dict(idle)
         plan = SweepPlan([], [])
         for entry in due:
             key = (entry.task, entry.account_id)
@@ -61,7 +57,7 @@ class OverdueWatch:
             if entry.running or (entry.worked_at is not None and entry.worked_at > since):
                 since = now
             crowded = entry.task in places
-            overdue = now - since >= _patience(crowded, entry.task in idle)
+            overdue = now - since >= (CROWDED_SECONDS if crowded else OVERDUE_SECONDS)
             if free.get(entry.task, 0) > 0:
                 free[entry.task] -= 1
                 plan.run.append(entry)
@@ -75,10 +71,3 @@ class OverdueWatch:
                 plan.enqueue.append(entry)
             self._due_since[key] = since
         return plan
-
-
-def _patience(crowded: bool, idle: bool) -> float:
-    """How many seconds a job may take to arrive."""
-    if crowded:
-        return CROWDED_SECONDS
-    return IDLE_SECONDS if idle else OVERDUE_SECONDS

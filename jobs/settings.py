@@ -18,9 +18,7 @@ import msgspec
 QUEUE_PREFIX = "switchyard."  # of the names of the queues in Redis
 
 SWEEP_SECONDS = 1.0  # how often each worker looks for due accounts in PostgreSQL
-SOON_SECONDS = 0.5  # after so long it looks again if it enqueued a turn that it could run itself
 OVERDUE_SECONDS = 2.0  # an account that is due for so long after it was enqueued gets its turn in the process
-IDLE_SECONDS = 0.4  # the same in a process in which no turn of the task runs
 CROWDED_SECONDS = 10.0  # the same while jobs of the task wait in Redis: its own is most likely among them
 JOBS_PER_OVERDUE = 50  # then for so many jobs that arrive, one overdue account runs in the process
 TURN_SECONDS = 0.25  # a turn begins no more batches after this time

@@ -36,7 +36,7 @@ from db.queries.worker_heartbeats import delete_silent_workers, record_worker
 from jobs import counter_upkeep
 from jobs.executors import Executor, InlineExecutor, SaqExecutor
 from jobs.saq_workers import SaqWorkers
-from jobs.settings import SOON_SECONDS, SWEEP_SECONDS
+from jobs.settings import SWEEP_SECONDS
 from jobs.turns import all_turns
 from jobs.watchdog import watch_event_loop
 
@@ -98,7 +98,6 @@ class WorkerProcess:
         """Looks for due accounts at least once a second. Every worker does so by itself; there is no
         leader."""
         while not self.stop.is_set():
-            soon = False
             try:
                 first = not self.guard.checked
                 if await self.guard.check():
@@ -109,11 +108,11 @@ class WorkerProcess:
                     await self.guard.heartbeat()
                 async with self.runtime.engine.connect() as connection:
                     accounts = await find_due_accounts(connection, self.runtime.clock.offset)
-                soon = await self.executor.on_due(accounts)
+                await self.executor.on_due(accounts)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 self._warn("database.unreachable", error)
             self.woken.clear()
-            await _rest(self.woken, SOON_SECONDS if soon else SWEEP_SECONDS)
+            await _rest(self.woken, SWEEP_SECONDS)
 
     async def heartbeat(self) -> None:
         """Writes the heartbeat of this worker to the workers table, and the one of the restore guard."""

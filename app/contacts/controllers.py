@@ -171,7 +171,8 @@ class ContactController(Controller):
         """The form for a new contact."""
         fields = editable_fields(await work.fields.catalog())
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
-        return ContactFormPage(None, fields, list(time_zones()), actions(create))
+        zone = (await work.accounts.own()).time_zone
+        return ContactFormPage(None, fields, list(time_zones()), zone, actions(create))
 
     @post(form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactSaved]:
@@ -246,7 +247,8 @@ class ContactController(Controller):
             work, "update", "Save", f"/contacts/{contact_id}", method="PATCH", permission=EDIT,
             form=ContactForm, when=contact.deleted_at is None,
         )  # fmt: skip
-        return ContactFormPage(contact, editable_fields(fields), list(time_zones()), actions(save))
+        zone = (await work.accounts.own()).time_zone
+        return ContactFormPage(contact, editable_fields(fields), list(time_zones()), zone, actions(save))
 
     @get(
         "/{contact_id:uuid}/fields/{key:str}",
@@ -280,7 +282,7 @@ class ContactController(Controller):
             contact = await update_contact(work, contact_id, values, data.rev)
         except Invalid as error:
             raise Invalid({"value": " ".join(error.errors.values())}) from None
-        page, see = value_page_of(work, contact, edited), f"/contacts/{contact_id}"
+        page, see = await value_page_of(work, contact, edited), f"/contacts/{contact_id}"
         return Saved(page, see=see, created=False, note=f"{edited.label} saved.", push=False)
 
     @deletion("/{contact_id:uuid}", guards=[may(EDIT)])

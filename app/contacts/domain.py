@@ -4,10 +4,12 @@ and imports all use it."""
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from app.filters.facts import UTC_ZONE
+from app.filters.field_values import options_of, value_of
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
-from app.filters.normalize import LONGEST, Value, normalize_text, storable
-from app.filters.values import value_of
+from app.filters.normalize import LONGEST, Value, normalize_value, storable
 from app.json_types import Json
 
 # Built-in fields that aren't free text: the owner and the consents.
@@ -20,12 +22,12 @@ NAMING = ("first_name", "last_name", *FALLBACKS)
 
 
 def normalize(
-    values: Mapping[str, object], region: str, fields: Fields = BUILT_IN
+    values: Mapping[str, object], region: str, fields: Fields = BUILT_IN, zone: ZoneInfo = UTC_ZONE
 ) -> tuple[dict[str, Value], dict[str, str]]:
     """The stored form of these values, and a message for each value that cannot be stored, both by field key;
     a key is in exactly one of the two. Blank is None. Phone numbers that parse become E.164, with `region`
-    (two letters) for those without a country code; others stay as typed. Normalizing the result again changes
-    nothing."""
+    (two letters) for those without a country code; others stay as typed. Times without an offset are local to
+    `zone`. Normalizing the result again changes nothing."""
     clean: dict[str, Value] = {}
     errors: dict[str, str] = {}
     for key, value in values.items():
@@ -34,27 +36,28 @@ def normalize(
             errors[key] = unknown_field(key, fields)
             continue
         try:
-            clean[key] = _value(spec, value, region)
+            clean[key] = _value(spec, value, region, zone)
         except ValueError as error:
             errors[key] = str(error)
     return clean, errors
 
 
-def _value(spec: FieldSpec, value: object, region: str) -> Value:
+def _value(spec: FieldSpec, value: object, region: str, zone: ZoneInfo) -> Value:
+    if spec.type is FieldType.MULTI_SELECT and isinstance(value, list):
+        return options_of([storable(spec, _text(spec, item)) for item in value], spec)
     text = storable(spec, _text(spec, value))
-    if spec.custom_id is not None or spec.key in NON_TEXT_FIELDS:
-        return _non_text_value(spec, text) if spec.key in NON_TEXT_FIELDS else value_of(spec, text)
-    return normalize_text(spec, text, region)
-
-
-def _non_text_value(spec: FieldSpec, text: str) -> Value:
-    """The value of the owner or of a consent; an empty consent becomes `unknown`."""
-    if spec.type is FieldType.SELECT:
+    if spec.type is FieldType.USER:
+        return _member(spec, text)
+    if spec.key in NON_TEXT_FIELDS:
         return value_of(spec, text) or CONSENT[0]
-    owner = value_of(spec, text)
-    if owner is not None and owner not in (spec.names or {}):
+    return normalize_value(spec, text, region, zone)
+
+
+def _member(spec: FieldSpec, text: str) -> Value:
+    member = value_of(spec, text)
+    if member is not None and member not in (spec.names or {}):
         raise ValueError("Choose a member of this account.")
-    return owner
+    return member
 
 
 def _text(spec: FieldSpec, value: object) -> str:

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.schemas import Chip, ContactView, ListColumn, NewCondition, SelectOption
+from app.contacts.schemas import Chip, ContactView, ListColumn, NewCondition, SelectOption, members_of
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import (
+    CHOICE_TYPES,
     OPERATORS,
     UNITS,
     Fields,
@@ -196,7 +197,7 @@ def _change_operand(op: Op, values: Sequence[str], unit: str, fields: Fields) ->
 
 
 def _split_values(text: str, spec: FieldSpec) -> list[str]:
-    if spec.type is FieldType.SELECT or spec.type in REFERENCE_TYPES:
+    if spec.type in CHOICE_TYPES or spec.type in REFERENCE_TYPES:
         return [text]
     return [part.strip() for part in text.split(",")]
 
@@ -222,18 +223,18 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
 def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
     """The shown columns, the name first."""
     key, descending = read_sort(query.sort)
-    chosen = query.columns or DEFAULT_COLUMNS
-    shown = [
-        ("name", "Name", "text"),
-        *((name, fields[name].label, fields[name].type.value) for name in chosen),
-    ]
-    columns = []
-    for name, label, kind in shown:
-        column = ListColumn(name, label, kind)
+    columns = [ListColumn("name", "Name", "text")]
+    for name in query.columns or DEFAULT_COLUMNS:
+        spec = fields[name]
+        column = ListColumn(name, spec.label, spec.type.value)
+        if spec.custom_id is not None:
+            column.currency, column.members = spec.currency, members_of(spec)
+        columns.append(column)
+    for column in columns:
+        name = column.key
         if name in SORT_OF:
             column.sorted = ("descending" if descending else "ascending") if name == key else ""
             column.href = query.href(sort=f"-{name}" if column.sorted == "ascending" else name)
-        columns.append(column)
     return columns
 
 

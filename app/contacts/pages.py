@@ -43,7 +43,7 @@ from app.contacts.schemas import (
 from app.contacts.use_cases import Catalogs, contact_of, member_name, views_of
 from app.errors import NotFound
 from app.filters.ast import Group
-from app.filters.fields import Fields, FieldType
+from app.filters.fields import Fields, FieldType, offered
 from app.filters.parse import describe
 from app.notes.schemas import NoteForm, NoteView
 from app.notes.use_cases import view_of as note_view
@@ -149,9 +149,9 @@ def list_page(
         described=describe(group, fields, tags),
         columns=columns_of(query, fields),
         shown=list(shown),
-        choices=[SelectOption(spec.key, spec.label) for spec in fields.values() if spec.has_value],
+        choices=[SelectOption(spec.key, spec.label) for spec in offered(fields, *shown) if spec.has_value],
         chips=chips_of(query, group, fields, tags),
-        add=[SelectOption(href + spec.key, spec.label) for spec in fields.values()],
+        add=[SelectOption(href + spec.key, spec.label) for spec in offered(fields)],
         adding=new_condition_form(add, fields, tags),
         tags=list(tags.values()),
         views=[
@@ -223,11 +223,23 @@ def _list_actions(work: Work, query: Query, any_rows: bool) -> list[Action]:
 
 
 def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
-    """The fields that a member can edit, in the order of the forms."""
-    return [
-        field_view(spec, contact_id)
+    """The fields that a member can edit, in the order of the forms: those outside any group first, then group
+    by group."""
+    offered = [
+        spec
         for spec in fields.values()
-        if spec.custom_id is not None or spec.type is FieldType.TEXT or spec.key in NON_TEXT_FIELDS
+        if (spec.custom_id is not None or spec.type is FieldType.TEXT or spec.key in NON_TEXT_FIELDS)
+        and not spec.retired
+    ]
+    groups = list(dict.fromkeys(["", *(spec.group for spec in offered)]))
+    offered.sort(key=lambda spec: groups.index(spec.group))
+    return [field_view(spec, contact_id) for spec in offered]
+
+
+def _retired_fields(fields: Fields, contact: ContactView) -> list[FieldView]:
+    """The retired fields in which a contact still has a value."""
+    return [
+        field_view(spec) for spec in fields.values() if spec.retired and contact.value(spec.key) is not None
     ]
 
 
@@ -243,7 +255,7 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     ]
     return ContactPage(
         contact,
-        editable_fields(fields, contact_id),
+        [*editable_fields(fields, contact_id), *_retired_fields(fields, contact)],
         [_enrollment(row) for row in enrollments],
         [entry_of(row) for row in history],
         {spec.key: spec.label for spec in fields.values()},
@@ -317,9 +329,8 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
 
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     """One field of one contact. Raises `NotFound`, also for a field that cannot be edited."""
-    return value_page_of(
-        work, await contact_of(work, contact_id), await editable_field(work, contact_id, key)
-    )
+    contact, field = await contact_of(work, contact_id), await editable_field(work, contact_id, key)
+    return await value_page_of(work, contact, field)
 
 
 async def editable_field(work: Work, contact_id: UUID, key: str) -> FieldView:
@@ -331,7 +342,7 @@ async def editable_field(work: Work, contact_id: UUID, key: str) -> FieldView:
     return field
 
 
-def value_page_of(work: Work, contact: ContactView, field: FieldView) -> ValuePage:
+async def value_page_of(work: Work, contact: ContactView, field: FieldView) -> ValuePage:
     """The form of one field of this contact."""
     save = action(
         work,
@@ -344,4 +355,4 @@ def value_page_of(work: Work, contact: ContactView, field: FieldView) -> ValuePa
         when=contact.deleted_at is None,
     )
     zones = list(time_zones()) if field.key == "time_zone" else []
-    return ValuePage(contact, field, zones, actions(save))
+    return ValuePage(contact, field, zones, (await work.accounts.own()).time_zone, actions(save))

@@ -20,6 +20,17 @@ from app.web.actions import Action
 MOST_IDS = 10_000
 TAG_NAME = "Enter a tag of 1 to 60 characters."
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
+_JSON_TYPES = [
+    {
+        "type": "string",
+        "description": 'Text, an option, a date, a time, a member\'s id. "" clears the field.',
+    },
+    {"type": "number"},
+    {"type": "boolean"},
+    {"type": "array", "items": {"type": "string"}, "description": "The options of a multi-select."},
+    {"type": "null"},
+]
+CUSTOM_VALUE = Meta(extra_json_schema={"anyOf": _JSON_TYPES})
 
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,7 +56,8 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     owner: UUID | UnsetType | None = UNSET
     email_consent: Text = UNSET
     sms_consent: Text = UNSET
-    fields: dict[str, Any] = {}  # Any: each field refuses what it cannot store, with a message of its own
+    # Any: each field refuses what it cannot store, with a message of its own
+    fields: dict[str, Annotated[Any, CUSTOM_VALUE]] = {}
     rev: int | None = None
 
     def sent(self) -> dict[str, FieldInput]:
@@ -61,7 +73,7 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
 class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
     """One field, edited in place; null or "" clears it. `rev` as in `ContactForm`."""
 
-    value: Any = UNSET  # Any: as in `ContactForm.fields`
+    value: Annotated[Any, CUSTOM_VALUE] = UNSET  # Any: as in `ContactForm.fields`
     rev: int | None = None
 
 
@@ -134,13 +146,15 @@ class ContactView(ContactColumns, frozen=True):
 
 class ListColumn(msgspec.Struct):
     """One column. `href` sorts the list by it ("" if that is not possible), `sorted` is ascending, descending
-    or ""."""
+    or "". `currency` and `members` (names by id) say how to show amounts and members of a custom field."""
 
     key: str
     label: str
     type: str
     href: str = ""
     sorted: str = ""
+    currency: str = ""
+    members: dict[str, str] = {}
 
 
 class Chip(msgspec.Struct):
@@ -229,7 +243,9 @@ class SelectedContacts(msgspec.Struct):
 
 class FieldView(msgspec.Struct):
     """A field of the form: `name` is its name in the form, `key` its name in filters; `members` are the
-    members to choose from, by id."""
+    members to choose from, by id. A custom field may belong to a `group` of the form, be `required` when a
+    contact is created, and have a `default`, which the form for a new contact starts with. A `retired` field
+    isn't offered; the page of a contact still shows its value."""
 
     key: str
     name: str
@@ -238,6 +254,11 @@ class FieldView(msgspec.Struct):
     options: list[str]
     href: str = ""
     members: dict[str, str] = {}
+    currency: str = ""
+    group: str = ""
+    required: bool = False
+    default: Value = None
+    retired: bool = False
 
 
 class ContactEnrollment(msgspec.Struct):
@@ -285,20 +306,23 @@ class ContactSaved(msgspec.Struct):
 
 
 class ContactFormPage(msgspec.Struct):
-    """The form for a new contact, or for an existing one."""
+    """The form for a new contact, or for an existing one; members enter times in `time_zone`."""
 
     contact: ContactView | None
     fields: list[FieldView]
     zones: list[str]
+    time_zone: str
     actions: list[Action]
 
 
 class ValuePage(msgspec.Struct):
-    """The form that edits one field in place; `zones` are the time zones to choose from for that field."""
+    """The form that edits one field in place; `zones` are the time zones to choose from for that field, and
+    members enter times in `time_zone`."""
 
     contact: ContactView
     field: FieldView
     zones: list[str]
+    time_zone: str
     actions: list[Action]
 
 
@@ -306,5 +330,12 @@ def field_view(spec: FieldSpec, contact_id: UUID | None = None) -> FieldView:
     """A field as forms show it."""
     name = f"fields.{spec.custom_id}" if spec.custom_id else spec.key
     href = f"/contacts/{contact_id}/fields/{spec.key}" if contact_id else ""
-    people = dict(spec.names or {}) if spec.type is FieldType.USER else {}
-    return FieldView(spec.key, name, spec.label, spec.type.value, list(spec.options), href, people)
+    return FieldView(
+        spec.key, name, spec.label, spec.type.value, list(spec.options), href, members_of(spec),
+        spec.currency, spec.group, spec.required, spec.default, spec.retired,
+    )  # fmt: skip
+
+
+def members_of(spec: FieldSpec) -> dict[str, str]:
+    """The members that a field may hold, by id."""
+    return dict(spec.names or {}) if spec.type is FieldType.USER else {}

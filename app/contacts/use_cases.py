@@ -3,15 +3,23 @@ its event, commits, and returns the contact as it is then."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.contacts.domain import UNIQUE, FieldInput, UniqueKey, contact_name, nameless, normalize
+from app.contacts.domain import (
+    UNIQUE,
+    FieldInput,
+    UniqueKey,
+    contact_name,
+    nameless,
+    normalize,
+)
 from app.contacts.schemas import ContactView, TagRef
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.contact_columns import ContactColumns
-from app.filters.fields import BUILT_IN, TEXT_FIELDS, Fields
+from app.filters.fields import BUILT_IN, TEXT_FIELDS, Fields, FieldType, defaults_of, required_fields
 from app.filters.normalize import TEXT_KEYS, Value
 from app.json_types import Json
 from app.permissions import Permission
@@ -109,7 +117,11 @@ async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> Contac
     """Creates a contact from values by field key. Raises `Invalid`."""
     await keep_fields(work.session, values)
     catalogs = await Catalogs.of(work)
-    clean = _clean(catalogs, values)
+    if defaults := defaults_of(catalogs.fields):
+        await keep_fields(work.session, defaults)
+        catalogs = await Catalogs.of(work)
+    clean = defaults_of(catalogs.fields) | _clean(catalogs, values)
+    _refuse_incomplete(catalogs.fields, clean)
     _refuse_nameless(clean)
     filled = {key: value for key, value in clean.items() if value is not None}
     contact = _filled(_blank(work), filled)
@@ -136,6 +148,8 @@ async def update_contact(
     catalogs = await Catalogs.of(work)
     if rev is not None and rev != contact.rev:
         raise await _outdated(work, view_of(contact, catalogs))
+    # What stays as it is isn't refused, such as a member who has left.
+    values = {key: value for key, value in values.items() if not _is_stored(contact, key, value)}
     clean = _clean(catalogs, values)
     before = {key: _stored(contact, key) for key in clean}
     changes: dict[str, list[Json]] = {
@@ -281,6 +295,11 @@ def _stored(contact: ContactColumns, key: str) -> Value:
     return contact.fields.get(key.removeprefix("custom."))
 
 
+def _is_stored(contact: ContactColumns, key: str, value: FieldInput) -> bool:
+    """Whether this is what a custom field has already."""
+    return key.startswith("custom.") and value is not None and value == _stored(contact, key)
+
+
 def _filled(contact: ContactRow, values: Mapping[str, Value]) -> ContactRow:
     """The contact with normalized values by field key; None clears a field."""
     custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
@@ -294,7 +313,8 @@ def _filled(contact: ContactRow, values: Mapping[str, Value]) -> ContactRow:
 
 
 def _clean(catalogs: Catalogs, values: Mapping[str, FieldInput]) -> dict[str, Value]:
-    clean, errors = normalize(values, catalogs.account.default_region, catalogs.fields)
+    zone = ZoneInfo(catalogs.account.time_zone)
+    clean, errors = normalize(values, catalogs.account.default_region, catalogs.fields, zone)
     if errors:
         raise Invalid({_form_name(key): text for key, text in errors.items()})
     return clean
@@ -306,12 +326,20 @@ def _form_name(key: str) -> str:
 
 
 def _with_owner_names(catalogs: Catalogs, changes: dict[str, list[Json]]) -> dict[str, list[Json]]:
-    """Replaces owner ids by names, for the members who read the audit log."""
-    if "owner" not in changes:
-        return changes
+    """Replaces ids of members by names, for the members who read the audit log."""
     names = catalogs.fields["owner"].names or {}
-    named: list[Json] = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
-    return {**changes, "owner": named}
+    named: dict[str, list[Json]] = {
+        key: [names.get(str(member), member) if member else None for member in pair]
+        for key, pair in changes.items()
+        if catalogs.fields[key].type is FieldType.USER
+    }
+    return {**changes, **named} if named else changes
+
+
+def _refuse_incomplete(fields: Fields, values: Mapping[str, Value]) -> None:
+    missing = [spec for spec in required_fields(fields) if values.get(spec.key) is None]
+    if missing:
+        raise Invalid({_form_name(spec.key): f"{spec.label} is required." for spec in missing})
 
 
 def _refuse_nameless(values: Mapping[str, Value]) -> None:

@@ -16,7 +16,7 @@ from app.filters.analysis import UsedHistory, used_fields, used_history
 from app.filters.ast import Op, Predicate
 from app.filters.evaluate import Match, compile_filter
 from app.filters.facts import Facts, contact_values
-from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
+from app.filters.fields import AccountNames, Fields, field_catalog
 from app.filters.stored import decode_filters
 from app.json_types import JsonObject
 from app.work import Work
@@ -31,6 +31,7 @@ from db.queries.programs import (
     AccountSettings,
     SegmentFilter,
     StoredField,
+    field_specs,
     read_account,
     read_custom_fields,
     read_live_workflows,
@@ -96,10 +97,7 @@ class AccountContext:
         if cached is None or cached.custom != custom or cached.segments != segments:
             if len(_accounts) > MOST_ACCOUNTS:
                 _accounts.clear()
-            fields = field_catalog(
-                (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
-                AccountNames(filters=decode_filters(segments)),
-            )
+            fields = field_catalog(field_specs(custom), AccountNames(filters=decode_filters(segments)))
             cached = _accounts[work.account_id] = _CachedAccount(custom, segments, fields)
         return cls(session, cached, settings, work.now)
 

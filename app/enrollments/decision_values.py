@@ -8,7 +8,9 @@ import msgspec
 from app.enrollments.labels import moment_label
 from app.enrollments.schemas import DecisionValue
 from app.filters.event_kinds import EVENT_KINDS
+from app.filters.field_values import plain_text
 from app.filters.fields import Fields, FieldSpec, FieldType
+from app.filters.money import money_text
 from app.json_types import Json, JsonObject
 
 GONE = {
@@ -85,7 +87,7 @@ def _words(spec: FieldSpec, value: Json, called: Mapping[str, str], names: Value
             return " · ".join(_counted(_object(count), names) for count in _list(value)) or NOT_KEPT
         case FieldType.DATETIME if value:
             return moment_label(datetime.fromisoformat(str(value)), names.now, names.zone)
-    return _plain(value)
+    return (money_text(value, spec.currency) if spec.type is FieldType.MONEY else "") or _plain(value)
 
 
 def _membership_words(value: JsonObject, called: Mapping[str, str]) -> str:
@@ -118,4 +120,4 @@ def _sides(spec: FieldSpec | None, pair: Json) -> str:
 def _plain(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "empty" if value is None or value == "" else str(value)
+    return "empty" if value is None or value == "" else plain_text(value)

@@ -32,7 +32,7 @@ class FieldController(Controller):
 
     @post(page="fields/show.html", form="/fields", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:
-        """Creates a field; its type and short name can't change later."""
+        """Creates a field; its type can't change later."""
         page = await field_page(work, await create_field(work, data))
         return Saved(page, see=f"/fields/{page.field.id}", note=f"{page.field.label} was added.")
 
@@ -45,7 +45,7 @@ class FieldController(Controller):
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:
-        """Changes the label or the options. 409 with the list of uses when a filter or a step uses an option
+        """Changes, moves or retires a field. 409 with the list of uses when a filter or a step uses an option
         that would be removed."""
         await change_field(work, field_id, data)
         return Saved(

@@ -16,7 +16,7 @@ from app.filters.analysis import CYCLE_MESSAGE, UNREADABLE
 from app.filters.ast import Filter, FilterError, Group, Op
 from app.filters.change_predicates import changed
 from app.filters.facts import Facts
-from app.filters.fields import Fields, FieldSpec, FieldType
+from app.filters.fields import NUMBER_TYPES, TEXT_TYPES, Fields, FieldSpec, FieldType
 from app.filters.values import Change, Operands, Times, fold, read
 
 Match = Callable[[Facts, datetime], bool]
@@ -143,6 +143,24 @@ def _select(spec: FieldSpec, op: Op, values: Operands) -> Match:
     return tests[op]
 
 
+def _multi_select(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key, options = spec.key, frozenset(str(value) for value in values)
+
+    def chosen(facts: Facts) -> frozenset[str]:
+        value = facts.values.get(key)
+        texts = value if isinstance(value, list) else ()
+        return frozenset(text for text in texts if isinstance(text, str))
+
+    tests: dict[Op, Match] = {
+        Op.ANY_OF: lambda facts, _now: not options.isdisjoint(chosen(facts)),
+        Op.ALL_OF: lambda facts, _now: options <= chosen(facts),
+        Op.NONE_OF: lambda facts, _now: options.isdisjoint(chosen(facts)),
+        Op.EMPTY: lambda facts, _now: not chosen(facts),
+        Op.NOT_EMPTY: lambda facts, _now: bool(chosen(facts)),
+    }
+    return tests[op]
+
+
 def _tags(_spec: FieldSpec, op: Op, values: Operands) -> Match:
     ids = frozenset(value for value in values if isinstance(value, UUID))
     tests: dict[Op, Match] = {
@@ -202,6 +220,8 @@ def _date(spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
     key = spec.key
+    if spec.custom_id is not None:
+        return _stored_moment(key, op, values)
 
     def moment(facts: Facts) -> datetime | None:
         value = facts.values.get(key)
@@ -225,6 +245,26 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
         value = moment(facts)
         start, end = span(now, facts.zone)
         return value is not None and ranges.inside(value, start, end)
+
+    return within
+
+
+def _stored_moment(key: str, op: Op, values: Operands) -> Match:
+    """Compares moments as they are stored in a custom field, as text."""
+
+    def moment(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    if op is Op.EMPTY:
+        return lambda facts, _now: moment(facts) == ""
+    if op is Op.NOT_EMPTY:
+        return lambda facts, _now: moment(facts) != ""
+    spans = ranges.remembered(partial(ranges.stored_spans, op, values))
+
+    def within(facts: Facts, now: datetime) -> bool:
+        value = moment(facts)
+        return value != "" and any(start <= value < end for start, end in spans(now, facts.zone))
 
     return within
 
@@ -289,10 +329,11 @@ def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 
 _COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {
-    FieldType.TEXT: _text,
-    FieldType.NUMBER: _number,
+    **dict.fromkeys(TEXT_TYPES, _text),
+    **dict.fromkeys(NUMBER_TYPES, _number),
     FieldType.BOOLEAN: _boolean,
     FieldType.SELECT: _select,
+    FieldType.MULTI_SELECT: _multi_select,
     FieldType.TAGS: _tags,
     FieldType.USER: _user,
     FieldType.DATE: _date,

@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from app.filters.ast import ARITY, Arity, Filter, Op
 from app.filters.event_kinds import EVENT_KINDS
+from app.json_types import Json
 
 
 class FieldType(StrEnum):
@@ -19,11 +21,17 @@ class FieldType(StrEnum):
     The last three are not stored with the contact: they are its segments, its workflows and its history."""
 
     TEXT = "text"
+    LONG_TEXT = "long_text"
+    PHONE = "phone"
+    EMAIL = "email"
+    URL = "url"
     NUMBER = "number"
+    MONEY = "money"
     BOOLEAN = "boolean"
     DATE = "date"
     DATETIME = "datetime"
     SELECT = "select"
+    MULTI_SELECT = "multi_select"
     TAGS = "tags"
     USER = "user"
     SEGMENTS = "segments"
@@ -31,12 +39,29 @@ class FieldType(StrEnum):
     HISTORY = "history"
 
 
+# The types whose values are text that conditions compare without case, and those whose values are numbers.
+TEXT_TYPES = (FieldType.TEXT, FieldType.LONG_TEXT, FieldType.PHONE, FieldType.EMAIL, FieldType.URL)
+NUMBER_TYPES = (FieldType.NUMBER, FieldType.MONEY)
+CHOICE_TYPES = (FieldType.SELECT, FieldType.MULTI_SELECT)
+# The types of custom fields as accounts choose and store them: the names of `FieldType`, but for a member.
+MEMBER_TYPE = "member"
 _MEMBERSHIP_TYPES = (FieldType.SEGMENTS, FieldType.WORKFLOWS, FieldType.HISTORY)
+
+
+# What a contact stores in a field.
+if TYPE_CHECKING:
+    FieldValue: TypeAlias = "str | int | float | bool | list[Json] | None"
+else:  # msgspec reads the annotations of structs, and cannot read a recursive type
+    FieldValue = str | int | float | bool | list[str] | None
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
     """A field. Filters store its `key` ("city", "tags", "custom.<field id>"), merge tags use its `slug`.
-    `writable` says whether an update-field step may set it.
+    `writable` says whether an update-field step may set it. Merge tags accept the `former_slugs` of a renamed
+    field too. A `retired` field keeps its values and works where it is used, but isn't offered.
+
+    Of a custom field: the `currency` of its amounts, the `group` of forms it stands in, whether a new contact
+    must have a value (`required`), and the `default` of a new contact.
 
     `names` are the names of the members, segments or workflows that a condition may refer to, by id; None
     skips the check. `filters` are the account's segment filters by id, None for a filter that cannot be read.
@@ -48,6 +73,12 @@ class FieldSpec(msgspec.Struct, frozen=True):
     slug: str
     options: tuple[str, ...] = ()
     writable: bool = True
+    currency: str = ""
+    group: str = ""
+    required: bool = False
+    default: FieldValue = None
+    retired: bool = False
+    former_slugs: tuple[str, ...] = ()
     names: Mapping[str, str] | None = None
     filters: Mapping[UUID, Filter | None] = {}
 
@@ -64,7 +95,9 @@ class FieldSpec(msgspec.Struct, frozen=True):
     @property
     def has_history(self) -> bool:
         """Whether events record its changes, with the old and the new value."""
-        return self.has_value and self.type not in (FieldType.TAGS, FieldType.DATETIME)
+        if self.type is FieldType.DATETIME:
+            return self.custom_id is not None  # nobody changes when a contact was created
+        return self.has_value and self.type is not FieldType.TAGS
 
     @property
     def is_printable(self) -> bool:
@@ -122,31 +155,39 @@ _DATES = {
 }
 
 # "is not X" includes empty: a filter for contacts not in Texas includes those without a state.
+_TEXT = _operators(
+    is_="is",
+    is_not="is not (or is empty)",
+    contains="contains",
+    not_contains="does not contain (or is empty)",
+    starts="starts with",
+    ends="ends with",
+    in_="is one of",
+    **_EMPTY,
+)
+_NUMBER = _operators(
+    eq="=",
+    ne="≠ (or is empty)",
+    gt=">",
+    ge="≥",
+    lt="<",
+    le="≤",
+    between="is between",
+    **_EMPTY,
+)
 OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
-    FieldType.TEXT: _operators(
-        is_="is",
-        is_not="is not (or is empty)",
-        contains="contains",
-        not_contains="does not contain (or is empty)",
-        starts="starts with",
-        ends="ends with",
-        in_="is one of",
-        **_EMPTY,
-    ),
-    FieldType.NUMBER: _operators(
-        eq="=",
-        ne="≠ (or is empty)",
-        gt=">",
-        ge="≥",
-        lt="<",
-        le="≤",
-        between="is between",
-        **_EMPTY,
-    ),
+    **dict.fromkeys(TEXT_TYPES, _TEXT),
+    **dict.fromkeys(NUMBER_TYPES, _NUMBER),
     FieldType.BOOLEAN: _operators(true="is yes", false="is no", unknown="is unknown"),
     FieldType.DATE: _operators(**_DATES, **_EMPTY),
     FieldType.DATETIME: _operators(**_DATES, **_EMPTY),
     FieldType.SELECT: _operators(any_of="is any of", none_of="is none of (or is empty)", **_EMPTY),
+    FieldType.MULTI_SELECT: _operators(
+        any_of="includes any of",
+        all_of="includes all of",
+        none_of="includes none of (or is empty)",
+        **_EMPTY,
+    ),
     FieldType.TAGS: _operators(
         any_of="include any of",
         all_of="include all of",
@@ -229,8 +270,9 @@ def custom_field(
     field_id: object, slug: str, label: str, kind: str, options: Iterable[str] = ()
 ) -> FieldSpec:
     """The spec of one custom field. Filters and contacts store its id; `slug` is its short name for merge
-    tags and `kind` its type."""
-    return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
+    tags and `kind` its type as accounts choose it."""
+    field_type = FieldType.USER if kind == MEMBER_TYPE else FieldType(kind)
+    return FieldSpec(f"custom.{field_id}", label, field_type, slug, tuple(options))
 
 
 def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> FieldCatalog:
@@ -242,7 +284,11 @@ def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAM
         "segments": replace(BUILT_IN["segments"], names=named.segments, filters=named.filters),
         "workflows": replace(BUILT_IN["workflows"], names=named.workflows),
     }
-    return FieldCatalog(BUILT_IN | own | {spec.key: spec for spec in custom})
+    return FieldCatalog(BUILT_IN | own | {spec.key: _with_names(spec, named) for spec in custom})
+
+
+def _with_names(spec: FieldSpec, named: AccountNames) -> FieldSpec:
+    return replace(spec, names=named.users) if spec.type is FieldType.USER else spec
 
 
 def operator(spec: FieldSpec, op: Op) -> Operator | None:
@@ -269,20 +315,44 @@ def unknown_field(name: str, fields: Fields) -> str:
     return f"There is no field “{shown}”. Did you mean “{key}”?"
 
 
-def recorded_fields(fields: Fields) -> dict[str, str]:
-    """The labels, by key, of the fields whose changes conditions can test."""
-    return {spec.key: spec.label for spec in fields.values() if spec.has_history}
+def offered(fields: Fields, *used: str) -> list[FieldSpec]:
+    """The fields to choose from: all but the retired ones, and of those the `used` ones (keys)."""
+    return [spec for spec in fields.values() if not spec.retired or spec.key in used]
+
+
+def defaults_of(fields: Fields) -> dict[str, FieldValue]:
+    """The values that a new contact gets where nothing else is said, by field key. A member who has left is
+    no default."""
+    return {
+        spec.key: spec.default
+        for spec in fields.values()
+        if spec.default is not None
+        and not spec.retired
+        and (spec.type is not FieldType.USER or spec.default in (spec.names or {}))
+    }
+
+
+def required_fields(fields: Fields) -> list[FieldSpec]:
+    """The fields in which a new contact must have a value."""
+    return [spec for spec in fields.values() if spec.required and not spec.retired]
+
+
+def recorded_fields(fields: Fields, *used: str) -> dict[str, str]:
+    """The labels, by key, of the fields to choose from whose changes conditions can test; `used` as in
+    `offered`."""
+    return {spec.key: spec.label for spec in offered(fields, *used) if spec.has_history}
 
 
 def field_key(name: str, fields: Fields) -> str:
-    """The key of the field with this key, slug or label, compared without case. Returns `name` itself when no
-    field or more than one matches."""
+    """The key of the field with this key, slug, label or former slug, compared without case. Returns `name`
+    itself when no field or more than one matches."""
     if name in fields:
         return name
     folded = name.strip().casefold()
     by_slug = [key for key, spec in fields.items() if spec.slug.casefold() == folded]
     by_label = [key for key, spec in fields.items() if spec.label.casefold() == folded]
-    return next((keys[0] for keys in (by_slug, by_label) if len(keys) == 1), name)
+    by_former = [key for key, spec in fields.items() if folded in spec.former_slugs]
+    return next((keys[0] for keys in (by_slug, by_label, by_former) if len(keys) == 1), name)
 
 
 def ids_by_name(text: str, names: Mapping[str, str]) -> list[str]:

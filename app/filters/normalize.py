@@ -4,14 +4,17 @@
 `app.contacts.domain.normalize`. `normalize_value` is for the steps of a workflow."""
 
 from functools import cache
+from typing import TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
+from msgspec.structs import replace
 
 from app.email_addresses import normalize_email
-from app.filters.fields import BUILT_IN, FieldSpec, FieldType
-from app.filters.values import value_of
+from app.filters.facts import UTC_ZONE
+from app.filters.field_values import value_of
+from app.filters.fields import BUILT_IN, FieldSpec, FieldType, FieldValue
 
 TEXT_KEYS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
 PHONES = ("phone", "phone2")
@@ -24,7 +27,9 @@ LONGEST: dict[str, int] = dict.fromkeys(TEXT_KEYS, 200) | {
     "time_zone": 64,
     "postal_code": 40,
 }
-Value = str | int | float | bool | None
+Value: TypeAlias = FieldValue
+# The built-in field whose rules the values of a type follow.
+_RULES = {FieldType.PHONE: "phone", FieldType.EMAIL: "email", FieldType.URL: "website"}
 
 
 def storable(spec: FieldSpec, text: str) -> str:
@@ -51,11 +56,15 @@ def normalize_text(spec: FieldSpec, text: str, region: str) -> str | None:
     return _zone(text) if spec.key == "time_zone" else text
 
 
-def normalize_value(spec: FieldSpec, text: str, region: str) -> Value:
-    """The stored form of a step's text in any writable field. Raises ValueError with a message."""
+def normalize_value(spec: FieldSpec, text: str, region: str, zone: ZoneInfo = UTC_ZONE) -> Value:
+    """The stored form of a text in any writable field; times without an offset are local to `zone`. Raises
+    ValueError with a message."""
+    text = storable(spec, text)
     if spec.key in LONGEST:
-        return normalize_text(spec, storable(spec, text), region)
-    return value_of(spec, text)
+        return normalize_text(spec, text, region)
+    if spec.type in _RULES:
+        return normalize_text(replace(spec, key=_RULES[spec.type]), text, region)
+    return value_of(spec, text, zone)
 
 
 def phone(text: str, region: str) -> str:

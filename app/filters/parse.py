@@ -14,8 +14,9 @@ import msgspec
 from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, Filters, size_of
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value, predicates
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
-from app.filters.values import Change, Operands, fold, option_of, read
+from app.filters.field_values import option_of
+from app.filters.fields import CHOICE_TYPES, Fields, FieldSpec, FieldType, nearest, operator
+from app.filters.values import Change, Operands, fold, read
 
 OperandT = TypeVar("OperandT")
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
@@ -197,7 +198,7 @@ def _check(
         problems[f"{path}value"] = (
             f"{REFERENCE_TYPES[spec.type]} of this condition no longer exists. Choose another."
         )
-    if spec.type is FieldType.SELECT:
+    if spec.type in CHOICE_TYPES:
         try:
             for value in values:
                 option_of(str(value), spec)
@@ -211,11 +212,7 @@ def _change_operands(change: Change, spec: FieldSpec) -> Operands:
     if change.type is FieldType.USER:
         return tuple(UUID(operand) for operand in operands)
     options = {fold(option): option for option in spec.options}
-    return (
-        tuple(options.get(operand, operand) for operand in operands)
-        if change.type is FieldType.SELECT
-        else ()
-    )
+    return tuple(options.get(operand, operand) for operand in operands) if change.type in CHOICE_TYPES else ()
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:

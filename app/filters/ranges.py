@@ -4,7 +4,7 @@
 
 from calendar import isleap, monthrange
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -129,6 +129,25 @@ def anniversary_instants(
         for year in range(FIRST_YEAR, now.year + 2)
         for start, end in anniversaries(op, values, now, zone)
     )
+
+
+def stored_spans(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tuple[Days, ...]:
+    """The ranges of any operator as moments are stored in custom fields, as text: start (inclusive) and end
+    (exclusive)."""
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        return tuple(
+            (_stored(start), _stored(end)) for start, end in anniversary_instants(op, values, now, zone)
+        )
+    start, end = instants(op, values, now, zone)
+    return ((BEFORE_ALL if start is None else _stored(start), AFTER_ALL if end is None else _stored(end)),)
+
+
+def _stored(edge: datetime) -> str:
+    """The first whole second that isn't before the edge: moments are stored without fractions."""
+    moment = edge.astimezone(UTC).replace(tzinfo=None)
+    if moment.microsecond:
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    return f"{moment.isoformat()}Z"
 
 
 def _day_of(year: int, month_day: str, zone: ZoneInfo, later: int) -> datetime:

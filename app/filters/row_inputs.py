@@ -8,7 +8,7 @@ import msgspec
 
 from app.filters.ast import ARITY, Arity, Op
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, recorded_fields
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, offered, recorded_fields
 from app.filters.parse import DEEPEST, REFERENCE_TYPES
 from app.filters.rows import Tags, moment, names_of
 from app.filters.values import WHOLE_DAYS, fold
@@ -89,7 +89,7 @@ def draw_filter(
 def field_groups(fields: Fields) -> list[tuple[str, list[Choice]]]:
     """The fields that conditions can be made on, in groups."""
     groups: dict[str, list[Choice]] = {"Contact": [], "Custom fields": [], "Activity": []}
-    for spec in fields.values():
+    for spec in offered(fields):
         group = "Activity" if not spec.has_value else "Custom fields" if spec.custom_id else "Contact"
         groups[group].append((spec.key, spec.label))
     return [(label, choices) for label, choices in groups.items() if choices]
@@ -137,7 +137,7 @@ class _Drawer:
             return FilterRow(at, number, key, GONE_FIELD, not key, chosen, operators)
         if _text(row, "was") not in ("", key):
             row, chosen = {"field": key}, ""  # the values were those of another field
-        return self._condition(row, FilterRow(at, number, key, spec.label), spec, chosen)
+        return self._condition(row, FilterRow(at, number, key, spec.label, not spec.retired), spec, chosen)
 
     def _condition(self, row: JsonObject, drawn: FilterRow, spec: FieldSpec, chosen: str) -> FilterRow:
         by_name = {operator.op.value: operator for operator in OPERATORS[spec.type]}
@@ -217,7 +217,7 @@ class _Drawer:
 
     def _change(self, row: JsonObject, op: Op) -> list[ValueInput]:
         """The field that changed, its old and new value as far as the operator takes them, and the period."""
-        choices = list(recorded_fields(self.fields).items())
+        choices = list(recorded_fields(self.fields, _text(row, "of")).items())
         key = _text(row, "of") or choices[0][0]
         if key not in dict(choices):
             choices.append((key, GONE_FIELD))

@@ -1,8 +1,7 @@
 """Parse a predicate's value into typed operands for both compilers: folded text, exact numbers, dates, ids.
 
-`read` is the entry point for predicates; `value_of` parses text that a contact stores."""
+`read` is the entry point. `field_values` parses text that a contact stores."""
 
-import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime
@@ -12,18 +11,25 @@ from uuid import UUID
 import msgspec
 
 from app.filters.ast import ARITY, Arity, FilterError, Op, Predicate
-from app.filters.fields import UNITS, Fields, FieldSpec, FieldType, nearest, operator, unknown_field
+from app.filters.field_values import as_spelled, read_date, read_id, read_moment, read_number, yes_or_no
+from app.filters.fields import (
+    NUMBER_TYPES,
+    TEXT_TYPES,
+    UNITS,
+    Fields,
+    FieldSpec,
+    FieldType,
+    nearest,
+    operator,
+    unknown_field,
+)
+from app.filters.money import read_money
 
 MOST_VALUES = 500
 LONGEST_TEXT = 500
-LONGEST_VALUE = 5000
-LARGEST_NUMBER = 1e15
 MOST_UNITS = 10_000
 MOST_TIMES = 1000
 WHOLE_DAYS = ("days", "weeks", "months")
-_BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def _lower_pairs() -> dict[int, str]:
@@ -62,7 +68,8 @@ class Times(msgspec.Struct, frozen=True):
 
 class Change(msgspec.Struct, frozen=True):
     """The operand of "changed": a change of `field` within the span `within`, from `old` to `new`. Both are
-    folded text, a number or a boolean; "" is empty, None matches any value."""
+    folded text, a number, a boolean, a date or a moment, or an option; "" is empty, None matches any
+    value."""
 
     field: str
     type: FieldType
@@ -71,7 +78,7 @@ class Change(msgspec.Struct, frozen=True):
     within: Span
 
 
-ChangeOperand = str | Decimal | bool
+ChangeOperand = str | Decimal | bool | date
 Operand = None | str | Decimal | date | datetime | Span | UUID | Times | Change
 Operands = tuple[Operand, ...]
 
@@ -131,49 +138,6 @@ def read_text(item: object) -> str:
     return text
 
 
-def read_number(item: object) -> int | float:
-    """A finite number of at most 15 digits before the decimal point; whole numbers become int."""
-    if isinstance(item, bool) or not isinstance(item, str | int | float):
-        raise ValueError("Enter a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
-    try:
-        number = (
-            float(item)
-            if not isinstance(item, str) or re.fullmatch(r"[\s\deE.+-]{1,40}", item, re.ASCII)
-            else math.nan
-        )
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError("Enter a number, such as 12 or 3.5.")
-    if abs(number) > LARGEST_NUMBER:
-        raise ValueError("The number is too large. Use at most 15 digits.")
-    return int(number) if number.is_integer() else number
-
-
-def read_date(item: object) -> date:
-    """A calendar date written as YYYY-MM-DD."""
-    text = str(item).strip()
-    try:
-        # Python accepts more formats; the database must get only this one.
-        return date.fromisoformat(text if _DATE.fullmatch(text) else "")
-    except ValueError:
-        raise ValueError("Enter the date as YYYY-MM-DD, such as 2026-03-31.") from None
-
-
-def read_moment(item: object) -> date | datetime:
-    """A date, or a date with a time; without an offset the time is local to the account."""
-    text = str(item).strip()
-    if not _MOMENT.fullmatch(text):
-        return read_date(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not 1000 <= moment.year < 9000:  # leaves room for zone offsets and spans
-        raise ValueError("Enter the date and time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
-    return moment
-
-
 def read_span(item: object, units: tuple[str, ...]) -> Span:
     """An amount with its unit, "7 days" or "1 hour"."""
     match = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]+?)s?\s*", str(item), re.IGNORECASE | re.ASCII)
@@ -229,29 +193,8 @@ def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
     """The old or new value of a change, in the form in which its field type is compared."""
     if item is None or str(item).strip() == "":
         return ""
-    if spec.type is FieldType.NUMBER:
-        return Decimal(repr(read_number(item)))
-    if spec.type is FieldType.BOOLEAN:
-        return _yes_or_no(str(item), spec)
-    if spec.type is FieldType.DATE:
-        return read_date(item).isoformat()
-    if spec.type is FieldType.USER:
-        return str(read_id(item, "a member"))
-    return fold(read_text(item)).strip()
-
-
-def _yes_or_no(text: str, spec: FieldSpec) -> bool:
-    if text.strip().lower() not in _BOOLEANS:
-        raise ValueError(f"{spec.label} must be yes or no.")
-    return _BOOLEANS[text.strip().lower()]
-
-
-def read_id(item: object, what: str) -> UUID:
-    """An id that the member chose from a list; `what` is its noun in the message of the ValueError."""
-    try:
-        return UUID(str(item))
-    except ValueError:
-        raise ValueError(f"Choose {what} from the list.") from None
+    read = _CHANGE_READERS.get(spec.type)
+    return read(item, spec) if read is not None else fold(read_text(item)).strip()
 
 
 def _text(item: object, spec: FieldSpec) -> str:
@@ -259,45 +202,31 @@ def _text(item: object, spec: FieldSpec) -> str:
     return text.strip() if spec.key == "email" else text
 
 
-def option_of(text: str, spec: FieldSpec) -> str:
-    """The text, if it is an option of the field or the field has no options. Raises ValueError.
+def _number(item: object, spec: FieldSpec) -> Decimal:
+    is_money = spec.type is FieldType.MONEY
+    return Decimal(repr(read_money(item, spec.currency, exact=False) if is_money else read_number(item)))
 
-    Only new values are checked: a stored filter with a removed option matches no contact."""
-    if spec.options and text not in spec.options:
-        raise ValueError(
-            f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
-        )
-    return text
+
+_CHANGE_READERS: dict[FieldType, Callable[[object, FieldSpec], ChangeOperand]] = {
+    **dict.fromkeys(NUMBER_TYPES, _number),
+    FieldType.BOOLEAN: lambda item, spec: yes_or_no(str(item), spec),
+    FieldType.DATE: lambda item, _spec: read_date(item).isoformat(),
+    FieldType.DATETIME: lambda item, _spec: read_moment(item),
+    FieldType.MULTI_SELECT: lambda item, spec: as_spelled(read_text(item).strip(), spec),
+    FieldType.USER: lambda item, _spec: str(read_id(item, "a member")),
+}
 
 
 # Boolean operators take no value.
 _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
-    FieldType.TEXT: _text,
-    FieldType.NUMBER: lambda item, _spec: Decimal(repr(read_number(item))),
+    **dict.fromkeys(TEXT_TYPES, _text),
+    **dict.fromkeys(NUMBER_TYPES, _number),
     FieldType.DATE: lambda item, _spec: read_date(item),
     FieldType.DATETIME: lambda item, _spec: read_moment(item),
     FieldType.SELECT: lambda item, _spec: read_text(item),
+    FieldType.MULTI_SELECT: lambda item, _spec: read_text(item),
     FieldType.TAGS: lambda item, _spec: read_id(item, "a tag"),
     FieldType.USER: lambda item, _spec: read_id(item, "a member"),
     FieldType.SEGMENTS: lambda item, _spec: read_id(item, "a segment"),
     FieldType.WORKFLOWS: lambda item, _spec: read_id(item, "a workflow"),
 }
-
-
-def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
-    """The stored form of this text in the field; None for blank text. Raises ValueError with a message when
-    the text does not fit the type."""
-    text = text.strip()
-    if text == "":
-        return None
-    if "\0" in text or len(text) > LONGEST_VALUE:
-        raise ValueError(f"{spec.label} can have at most {LONGEST_VALUE} regular characters.")
-    if spec.type is FieldType.NUMBER:
-        return read_number(text)
-    if spec.type is FieldType.DATE:
-        return read_date(text).isoformat()
-    if spec.type is FieldType.BOOLEAN:
-        return _yes_or_no(text, spec)
-    if spec.type is FieldType.USER:
-        return str(read_id(text, "a member"))
-    return option_of(text, spec)

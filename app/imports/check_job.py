@@ -6,6 +6,7 @@ at most one batch."""
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -64,9 +65,10 @@ async def check_import(work: Work, job: Job) -> bool:
         cursor = await _open_cursor(work, import_, options)
     lines = [line for _, line in zip(range(BATCH), cursor.rows, strict=False)]
     fields = await work.fields.catalog()
-    region = (await work.accounts.own()).default_region
+    account = await work.accounts.own()
     columns = [(int(number), key) for number, key in sorted(import_.mapping.items())]
-    reading = partial(_normalized, region=region, fields=fields)
+    zone = ZoneInfo(account.time_zone)
+    reading = partial(_normalized, region=account.default_region, fields=fields, zone=zone)
     width = len(import_.header)
     opt_out = {number for number, name in enumerate(import_.header) if is_opt_out(name)}
     rows = [read_row(line, cells, columns, width, reading, fields, opt_out) for line, cells in lines]
@@ -76,7 +78,7 @@ async def check_import(work: Work, job: Job) -> bool:
     ]
     before, rematched = await _apply_denials(work, import_, rows, denials)
     tags = await _existing_tags(work, options.tags)
-    await match_rows(work, [*rematched, *rows], options, tags, lock=False)
+    await match_rows(work, [*rematched, *rows], options, tags, fields, lock=False)
     stored = [row_of(row) for row in (*rematched, *rows)]
     await insert_import_rows(work.session, import_.id, stored, work.now)
     count_verdicts(import_, [row.verdict for row in stored], [row.verdict for row in before])
@@ -109,9 +111,11 @@ async def _apply_denials(
     return before, rematched
 
 
-def _normalized(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
+def _normalized(
+    values: Mapping[str, object], region: str, fields: Fields, zone: ZoneInfo
+) -> tuple[Values, dict[str, str]]:
     """The stored form of a row's values, and messages by field key; "" is the row as a whole."""
-    clean, errors = normalize(values, region, fields)
+    clean, errors = normalize(values, region, fields, zone)
     nameless_message = None if errors else nameless(clean)
     return clean, {"": nameless_message} if nameless_message else errors
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from app.contacts.domain import display_name
-from app.filters.fields import TEXT_FIELDS
+from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec, required_fields
 from app.imports.domain.consents import CHANNELS
 from app.imports.domain.row_matching import (
     ALSO_DENIED,
@@ -35,9 +35,16 @@ EXTERNAL_ID_MOVED = "Another contact got this external ID after the preview. Che
 
 
 async def match_rows(
-    work: Work, rows: Sequence[CheckedRow], options: ImportOptions, tags: frozenset[UUID], *, lock: bool
+    work: Work,
+    rows: Sequence[CheckedRow],
+    options: ImportOptions,
+    tags: frozenset[UUID],
+    fields: Fields,
+    *,
+    lock: bool,
 ) -> None:
-    """Gives every row that is not bad its verdict, judged by the current contacts. `lock` is for the run: it
+    """Gives every row that is not bad its verdict, judged by the current contacts. A row for a new contact
+    needs a value, or a default, in each of the `fields` that are required. `lock` is for the run: it
     locks the contacts, and an external ID may only match the contact that the preview showed."""
     good = [row for row in rows if row.verdict != "bad"]
     keys: dict[str, list[str]] = {}
@@ -57,9 +64,11 @@ async def match_rows(
             existing_contact,
         )
     update = options.existing == "update"
+    required = required_fields(fields)
     row_by_contact: dict[UUID, CheckedRow] = {}
     for row in good:
         match_row(row, existing, update, tags)
+        _reject_incomplete(row, required)
         if lock and row.matched_by == "external_id" and row.contact_id != row.previewed_id:
             reject(row, EXTERNAL_ID_MOVED)
         if (
@@ -70,6 +79,12 @@ async def match_rows(
             earlier.values |= denied
             match_row(earlier, existing, update, tags)
             reject(row, f"Same contact as line {earlier.line}.{ALSO_DENIED if denied else ''}")
+
+
+def _reject_incomplete(row: CheckedRow, required: Sequence[FieldSpec]) -> None:
+    missing = [spec.label for spec in required if spec.key not in row.values and spec.default is None]
+    if row.verdict == "new" and missing:
+        reject(row, f"{', '.join(missing)}: required for a new contact.")
 
 
 def _existing_contact(contact: MatchedContact) -> ExistingContact:

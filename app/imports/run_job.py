@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.filters.fields import Fields, defaults_of
 from app.imports.domain.row_matching import CheckedRow
 from app.imports.domain.stored import ImportOptions, read_options
 from app.imports.row_verdicts import BATCH, count_verdicts, match_rows, previewed
@@ -42,9 +43,12 @@ async def run_import(work: Work, job: Job) -> bool:
     if rows:
         await keep_fields(work.session, {key for row in rows for key in row.values})
         fields = await work.fields.catalog()
+        if defaults := defaults_of(fields):
+            await keep_fields(work.session, defaults)
+            fields = await work.fields.catalog()
         for row in rows:
             row.values = {key: value for key, value in row.values.items() if key in fields}
-        await _write(work, import_, rows)
+        await _write(work, import_, rows, fields)
         applied = [AppliedRow(row.line, row.verdict, row.reason, row.contact_id) for row in rows]
         await mark_rows_applied(work.session, import_id, applied, work.now)
     finished = len(rows) < BATCH
@@ -65,12 +69,12 @@ async def run_import(work: Work, job: Job) -> bool:
     return finished
 
 
-async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow]) -> None:
+async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow], fields: Fields) -> None:
     """Writes one batch: contacts, tags, events and audit entries, each with one statement."""
     options = read_options(import_.options)
     tags = await work.tags.ensure(options.tags)
     tag_ids = frozenset(tags.values())
-    created = await _create(work, rows, options, tag_ids)
+    created = await _create(work, rows, options, tag_ids, fields)
     changed = [row for row in rows if row.verdict == "changed" and row.contact_id is not None]
     edited = [
         ContactValues(row.contact_id, row.values)
@@ -86,20 +90,27 @@ async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow]) -> Non
 
 
 async def _create(
-    work: Work, rows: Sequence[CheckedRow], options: ImportOptions, tag_ids: frozenset[UUID]
+    work: Work,
+    rows: Sequence[CheckedRow],
+    options: ImportOptions,
+    tag_ids: frozenset[UUID],
+    fields: Fields,
 ) -> list[CheckedRow]:
-    """Inserts the new contacts. When an insert is skipped, another transaction has created the contact in the
-    meantime, so the row is matched again."""
+    """Inserts the new contacts, with the defaults of fields that the file doesn't fill. When an insert is
+    skipped, another transaction has created the contact in the meantime, so the row is matched again."""
     created: list[CheckedRow] = []
-    pending = list(rows)
+    pending, defaults = list(rows), defaults_of(fields)
     for _ in range(TRIES):
-        await match_rows(work, pending, options, tag_ids, lock=True)
+        await match_rows(work, pending, options, tag_ids, fields, lock=True)
         new = {uuid7(): row for row in pending if row.verdict == "new"}
         for contact_id, row in new.items():
             row.contact_id = contact_id
-        contacts = [ContactValues(contact_id, row.values) for contact_id, row in new.items()]
+        contacts = [ContactValues(contact_id, defaults | row.values) for contact_id, row in new.items()]
         inserted_ids = await insert_contacts(work.session, contacts, work.now)
-        created += [row for contact_id, row in new.items() if contact_id in inserted_ids]
+        inserted = [row for contact_id, row in new.items() if contact_id in inserted_ids]
+        for row in inserted:
+            row.values = defaults | row.values
+        created += inserted
         pending = [row for contact_id, row in new.items() if contact_id not in inserted_ids]
         if not pending:
             break

@@ -8,8 +8,8 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
+from app.filters.field_values import read_moment
 from app.filters.times import instant
-from app.filters.values import read_moment
 from app.tasks.schemas import TITLE, TaskChangeForm, TaskForm
 from app.work import Work
 from db.models import Task

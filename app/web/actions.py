@@ -125,7 +125,8 @@ def _input(kind: inspect.Type, name: str) -> str:
     inner = bare(kind)
     if isinstance(inner, inspect.UnionType):
         real = [bare(option) for option in inner.types if not isinstance(bare(option), inspect.NoneType)]
-        inner = real[0] if real else inner
+        text = next((option for option in real if isinstance(option, inspect.StrType)), None)
+        inner = text or (real[0] if real else inner)  # what may be text is typed as text
     for described, html in INPUTS:
         if isinstance(inner, described):
             return html

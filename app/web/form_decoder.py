@@ -129,7 +129,8 @@ class DecodedForm(NamedTuple):
 def decode_form(fields: TextFields, kind: TypeHint) -> JsonObject:
     """Decodes a form to show it again; unread names and JSON within the form are dropped. `a.b=1` nests,
     repeated names make lists, `rows.0.x=1` lists of objects. An empty input is absent, None if the field can
-    be None, or "" in an edit, where absent would mean unchanged."""
+    be None, or "" in an edit, where absent would mean unchanged. Where any type may come, a name that is
+    repeated or that `inputs` lists makes a list."""
     return cast("JsonObject", _object(inspected(kind), tree(fields)))  # texts decode to no files
 
 
@@ -191,8 +192,10 @@ def _decode(kind: inspect.Type, node: NameNode | None) -> Decoded:
     return _bool(node) if isinstance(kind, inspect.BoolType) else _text(kind, node)
 
 
-def _text(kind: inspect.Type, node: NameNode | None) -> FieldValue | Blank:
+def _text(kind: inspect.Type, node: NameNode | None) -> Decoded:
     values = node.take() if node else []
+    if isinstance(kind, inspect.AnyType) and node and (node.listed or len(values) > 1):
+        return [_with_lf(value) for value in values if value != ""]  # its check boxes, maybe none
     if not values or (values[-1] == "" and not isinstance(kind, TEXTUAL)):
         return BLANK
     return _with_lf(values[-1])

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from app.filters.field_values import moment_of
+
 T = TypeVar("T")
 UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
 UUID_TEXT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -71,6 +73,16 @@ def stamp(value: datetime | None, zone: str = "UTC") -> str:
     if value is None:
         return ""
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def local_input(value: object, zone: str) -> object:
+    """The stored text of a moment as an input for date and time takes it, in this zone; anything else
+    unchanged."""
+    moment = moment_of(value)
+    if moment is None:
+        return value
+    local = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return local.isoformat(timespec="seconds" if local.second else "minutes")
 
 
 def iso(value: datetime | None) -> str:

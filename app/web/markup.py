@@ -16,6 +16,8 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
+from app.filters.field_values import moment_of
+from app.filters.money import money_text
 from app.web.formatting import ago, number, without_ids, words
 from app.web.static import Assets
 
@@ -66,6 +68,12 @@ class FieldLike(Protocol):
 
     key: str
     type: str
+    currency: str
+
+    @property
+    def members(self) -> Mapping[str, str]:
+        """The members that it may hold, by id."""
+        ...
 
 
 class IconMarkup:
@@ -174,15 +182,39 @@ def time(at: datetime | None, fallback: str = "—") -> Markup:
     return Markup(f'<time datetime="{iso}Z" title="{exact}" data-ago>{ago(at)}</time>')
 
 
-def value(content: object, kind: str) -> Markup:
+def value(content: object, field: FieldLike) -> Markup:
     """The value of a field in words, by the type of the field."""
     if content is None or content == "":
         return NO_VALUE
-    if isinstance(content, datetime):
-        return time(content)
-    if kind == "boolean":
-        return YES if content else NO
-    return escape(content)
+    drawn = _BY_TYPE.get(field.type)
+    return escape(content) if drawn is None else drawn(content, field)
+
+
+def _moment(content: object, _field: FieldLike) -> Markup:
+    moment = moment_of(content)
+    return escape(content) if moment is None else time(moment)
+
+
+def _options(content: object, _field: FieldLike) -> Markup:
+    options = content if isinstance(content, list) else [content]
+    shown = "".join([f'<span class="tag">{escape(option)}</span>' for option in options])
+    return Markup(f'<span class="tags">{shown}</span>')
+
+
+def _link(content: object, _field: FieldLike) -> Markup:
+    return Markup(f'<a class="link" href="{escape(content)}" rel="noreferrer">{escape(content)}</a>')
+
+
+# Values of the types that aren't written as they are.
+_BY_TYPE: dict[str, Callable[[object, FieldLike], Markup]] = {
+    "boolean": lambda content, _field: YES if content else NO,
+    "datetime": _moment,
+    "long_text": lambda content, _field: Markup(f'<span class="multiline">{escape(content)}</span>'),
+    "money": lambda content, field: escape(money_text(content, field.currency)),
+    "multi_select": _options,
+    "url": _link,
+    "user": lambda content, field: escape(field.members.get(str(content), "Former member")),
+}
 
 
 def contact_cells(contact: ContactLike, columns: Iterable[FieldLike]) -> Markup:
@@ -196,7 +228,7 @@ def contact_cells(contact: ContactLike, columns: Iterable[FieldLike]) -> Markup:
         elif column.key == "updated_at":
             attributes = ' data-cell="when"'
         else:
-            attributes = ' class="number"' if column.type == "number" else ""
+            attributes = ' class="number"' if column.type in ("number", "money") else ""
         cells.append(f"<td{attributes}>{contact_value(contact, column)}</td>")
     return Markup("".join(cells))
 
@@ -209,10 +241,10 @@ def contact_value(contact: ContactLike, field: FieldLike) -> Markup:
     if key == "tags":
         return tags(contact.tags)
     if key == "owner":
-        return value(contact.owner_name, "text")
+        return escape(contact.owner_name) if contact.owner_name else NO_VALUE
     if key in CONSENTS:
         return escape(words(str(contact.value(key))))
-    return value(contact.value(key), field.type)
+    return value(contact.value(key), field)
 
 
 def bar(done: float | None, of: float = 100, cls: str = "") -> Markup:
@@ -267,6 +299,8 @@ def diff(before: object, after: object) -> Markup:
 def _plain(content: object) -> Markup:
     if isinstance(content, bool):
         return escape("yes" if content else "no")
+    if isinstance(content, list):
+        return escape(", ".join(map(str, content)))
     return escape(without_ids(content))
 
 

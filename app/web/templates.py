@@ -157,6 +157,7 @@ def url(path: str, query: str = "", **changes: QueryValue) -> str:
 FILTERS: dict[str, Callable[..., object]] = {
     "ago": formatting.ago,
     "stamp": formatting.stamp,
+    "local_input": formatting.local_input,
     "iso": formatting.iso,
     "number": formatting.number,
     "bytes": formatting.size,

@@ -4,8 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.filters.fields import FieldValue
 from db.models.base import (
     Base,
     StoredJson,
@@ -22,8 +24,8 @@ SEARCHED = ("first_name", "last_name", "email", "company", "phone")
 
 class Contact(TenantRow, Timed, Base):
     """A person. Text is never stored empty: unknown is null. Custom values live in `fields`, keyed by the
-    field's id: text and select as string, number as number, boolean, date as ISO string. `deletion_job_id` is
-    the bulk deletion that deleted it, as long as it stays deleted."""
+    field's id, in the form that `app/filters/field_values.py` says for each type. `deletion_job_id` is the
+    bulk deletion that deleted it, as long as it stays deleted."""
 
     __tablename__ = "contacts"
     __table_args__ = (
@@ -126,11 +128,18 @@ class ContactTag(Tenant, Base):
 
 
 class CustomField(TenantRow, Timed, Base):
+    """What an account calls a field of its contacts, and what it holds. Filters, steps and values refer to
+    its id; merge tags to its `key`, or to one of the `former_keys` that it had."""
+
     __tablename__ = "custom_fields"
     __table_args__ = (
         of_account(),
         UniqueConstraint("account_id", "key"),
-        CheckConstraint("type in ('text', 'number', 'boolean', 'date', 'select')", name="type"),
+        CheckConstraint(
+            "type in ('text', 'long_text', 'phone', 'email', 'url', 'number', 'money', 'boolean', 'date',"
+            " 'datetime', 'select', 'multi_select', 'member')",
+            name="type",
+        ),
     )
 
     key: Mapped[str]
@@ -138,3 +147,9 @@ class CustomField(TenantRow, Timed, Base):
     type: Mapped[str]
     options: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
     position: Mapped[int] = mapped_column(server_default="0")
+    currency: Mapped[str] = mapped_column(server_default="")
+    group_name: Mapped[str] = mapped_column(server_default="")
+    required: Mapped[bool] = mapped_column(server_default=text("false"))
+    default_value: Mapped[FieldValue] = mapped_column(JSONB(none_as_null=True), nullable=True)
+    retired_at: Mapped[datetime | None]
+    former_keys: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy import ColumnElement, Text, case, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Contact
@@ -20,8 +20,18 @@ def _has_value(field_id: UUID) -> ColumnElement[bool]:
 
 async def find_options_in_use(session: AsyncSession, field_id: UUID, options: Sequence[str]) -> list[str]:
     """The options, out of these, that live contacts have."""
-    value = Contact.fields[str(field_id)].astext
-    query = select(value).where(_own(), Contact.deleted_at.is_(None), value.in_(list(options))).distinct()
+    value = Contact.fields[str(field_id)]
+    # The chosen options of a multi-select are a list.
+    chosen = func.jsonb_array_elements_text(
+        case((func.jsonb_typeof(value) == "array", value), else_=func.jsonb_build_array(value)),
+        type_=Text(),
+    ).column_valued("chosen", joins_implicitly=True)
+    query = (
+        select(chosen)
+        .select_from(Contact)
+        .where(_own(), Contact.deleted_at.is_(None), _has_value(field_id), chosen.in_(list(options)))
+        .distinct()
+    )
     return sorted(await fetch_scalars(session, str, query))
 
 

@@ -9,12 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
+from app.filters.fields import AccountNames, Fields, field_catalog
 from app.filters.stored import decode_filters
 from app.json_types import JsonObject
 from db.queries.catalogs import Catalog, read_catalog, renew_versions
 from db.queries.driver_statements import DriverStatement, fetch_rows
-from db.queries.programs import StoredField, read_custom_fields
+from db.queries.programs import StoredField, field_specs, read_custom_fields
 from db.queries.statements import fetch_all
 from db.tenancy import begin
 
@@ -93,8 +93,7 @@ async def _read_rows(session: AsyncSession) -> FieldRows:
 
 
 def _build(rows: FieldRows) -> Fields:
-    specs = [custom_field(row.id, row.key, row.label, row.type, row.options) for row in rows.custom]
-    return field_catalog(specs, rows.named)
+    return field_catalog(field_specs(rows.custom), rows.named)
 
 
 _CATALOG = Catalog("fields", ("fields", "members", "segments", "workflows"), FieldRows, _read_rows, _build)

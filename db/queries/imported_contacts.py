@@ -125,7 +125,9 @@ async def update_imported_contacts(
 
 def _columns(contacts: Sequence[ContactValues]) -> dict[str, SqlValue]:
     columns: dict[str, SqlValue] = {
-        name: [contact.values.get(name) for contact in contacts] for name in _COLUMNS
+        # Only custom fields hold lists.
+        name: [None if isinstance(value := contact.values.get(name), list) else value for contact in contacts]
+        for name in _COLUMNS
     }
     columns["ids"] = [contact.id for contact in contacts]
     columns["fields"] = [msgspec.json.encode(_custom(contact)).decode() for contact in contacts]

@@ -1,15 +1,17 @@
 """Reads what programs are compiled from: the account's settings, custom fields and segments, the live
 workflows, and the documents of versions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.filters.fields import FieldSpec, FieldValue, custom_field
 from app.json_types import Json, JsonObject
 from db.queries.catalogs import Catalog, read_catalog
 from db.queries.statements import fetch_all, fetch_one
@@ -33,6 +35,12 @@ class StoredField(msgspec.Struct, frozen=True):
     label: str
     type: str
     options: list[str]
+    currency: str
+    group_name: str
+    required: bool
+    default_value: FieldValue
+    retired: bool
+    former_keys: list[str]
 
 
 class LiveWorkflow(msgspec.Struct, frozen=True):
@@ -63,9 +71,10 @@ _READ_ACCOUNT = text("""
 select id, name, time_zone, default_region, created_at from accounts where id = current_account()
 """)
 _READ_CUSTOM_FIELDS = text("""
-select id, key, label, type, options from custom_fields where account_id = current_account()
- order by position, id
-""").columns(options=JSONB)
+select id, key, label, type, options, currency, group_name, required, default_value,
+       retired_at is not null as retired, former_keys
+  from custom_fields where account_id = current_account() order by position, id
+""").columns(options=JSONB, default_value=JSONB, former_keys=JSONB)
 _READ_SEGMENT_FILTERS = text("""
 select id, filter from segments where account_id = current_account() order by id
 """).columns(filter=JSONB)
@@ -104,6 +113,22 @@ _ACCOUNT = Catalog("account", ("account",), AccountSettings, _read_account, _as_
 async def read_custom_fields(session: AsyncSession) -> list[StoredField]:
     """All custom fields of the account, in their order."""
     return await fetch_all(session, StoredField, _READ_CUSTOM_FIELDS)
+
+
+def field_specs(rows: Iterable[StoredField]) -> list[FieldSpec]:
+    """Custom fields as the catalog has them."""
+    return [
+        replace(
+            custom_field(row.id, row.key, row.label, row.type, row.options),
+            currency=row.currency,
+            group=row.group_name,
+            required=row.required,
+            default=row.default_value,
+            retired=row.retired,
+            former_slugs=tuple(row.former_keys),
+        )
+        for row in rows
+    ]
 
 
 async def read_segment_filters(session: AsyncSession) -> list[SegmentFilter]:

@@ -130,7 +130,7 @@ async def find_uses(session: AsyncSession, kind: ReferenceKind, target: str) -> 
     uses = [_workflow(row.id, row.name, "live" if row.live else "people") for row in workflows]
     needles = [target]
     if kind == "field" and target in fields:
-        needles.append(fields[target].slug)
+        needles += [fields[target].slug, *fields[target].former_slugs]
     return await _with_others(session, uses, needles, named)
 
 

@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, case, cast, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import Date
+from sqlalchemy.types import Date, DateTime
 
 from app.filters.ast import Filter
-from app.filters.fields import Fields, FieldSpec
+from app.filters.fields import Fields, FieldSpec, FieldType
 from app.json_types import JsonObject
 from db.filters import where
 from db.models import Contact
@@ -226,7 +226,8 @@ def date_falls_on(
         value = func.to_char(cast(func.timezone(zone.key, column), Date), "YYYY-MM-DD")
     else:
         stored = Contact.fields[spec.custom_id]
-        value = case((func.jsonb_typeof(stored) == "string", stored.astext), else_="")
+        text_of = case((func.jsonb_typeof(stored) == "string", stored.astext), else_="")
+        value = _local_day(text_of, zone) if spec.type is FieldType.DATETIME else text_of
     if not months_and_days:
         return and_(true(), value == day.isoformat())
     return and_(
@@ -234,6 +235,12 @@ def date_falls_on(
         or_(*(func.substr(value, 6, 5) == month_and_day for month_and_day in months_and_days)),
         func.substr(value, 1, 4) <= f"{day.year:04}",
     )
+
+
+def _local_day(moment: ColumnElement[str], zone: ZoneInfo) -> ColumnElement[str]:
+    """The day of a stored moment in the zone; empty when there is none."""
+    local = func.timezone(zone.key, cast(moment, DateTime(timezone=True)))
+    return case((moment.like("____-__-__T__:__:__Z"), func.to_char(local, "YYYY-MM-DD")), else_="")
 
 
 async def find_next_contacts(

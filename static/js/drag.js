@@ -53,6 +53,51 @@ function onDragEnd() {
   moved = null;
 }
 
+// Lists in an order of their own: a row is dropped on another one and takes its place. Each row holds a form for its
+// place; the drop fills in the position and sends it.
+//   <tr data-order="3" draggable="true"> … <form data-order-form><input type="hidden" name="position" disabled>
+let row = null;
+
+const orderForm = (place) => place?.querySelector("form[data-order-form]");
+const rowUnder = (event) => {
+  const place = row && event.target.closest?.("tr[data-order]");
+  return place && place !== row ? place : null;
+};
+
+function markRow(place) {
+  for (const marked of document.querySelectorAll("tr.drop-target")) marked.classList.toggle("drop-target", marked === place);
+  place?.classList.add("drop-target");
+}
+
+document.addEventListener("dragstart", (event) => {
+  const place = event.target.closest?.("tr[data-order][draggable]");
+  if (!orderForm(place)) return;
+  row = place;
+  event.dataTransfer.setData("application/x-switchyard-row", place.dataset.order);
+  event.dataTransfer.effectAllowed = "move";
+  place.classList.add("dragged");
+});
+document.addEventListener("dragover", (event) => {
+  if (!row) return;
+  const place = rowUnder(event);
+  if (place) event.preventDefault();
+  markRow(place);
+});
+document.addEventListener("drop", (event) => {
+  const place = rowUnder(event);
+  if (!place) return;
+  event.preventDefault();
+  const form = orderForm(row);
+  form.elements.position.disabled = false;
+  form.elements.position.value = place.dataset.order;
+  form.requestSubmit();
+});
+document.addEventListener("dragend", () => {
+  row?.classList.remove("dragged");
+  markRow(null);
+  row = null;
+});
+
 document.addEventListener("dragstart", onDragStart);
 document.addEventListener("dragover", onDragOver);
 document.addEventListener("dragleave", (event) => event.target === slotOf(event) && clearDropTarget());

@@ -26,6 +26,7 @@ VIP, COLD, LATE = (UUID(int=number) for number in (1, 2, 3))
 TAGS = {str(VIP): "vip", str(COLD): "cold", str(LATE): "late"}
 NAMES = Names(TAGS)
 SCORE, MEMBER, SINCE, PLAN, MOTTO = (UUID(int=number) for number in range(11, 16))
+BUDGET, LIKES, MET, GUIDE, STORY = (UUID(int=number) for number in range(21, 26))
 ANN, BEN = UUID(int=401), UUID(int=402)
 WELCOME, RENEWAL = UUID(int=501), UUID(int=502)
 # In Texas, or a customer with a high score; nested groups.
@@ -56,6 +57,11 @@ FIELDS = field_catalog(
         custom_field(SINCE, "since", "Since", "date"),
         custom_field(PLAN, "plan", "Plan", "select", ["free", "pro", "team"]),
         custom_field(MOTTO, "motto", "Motto", "text"),
+        replace(custom_field(BUDGET, "budget", "Budget", "money"), currency="EUR"),
+        custom_field(LIKES, "likes", "Likes", "multi_select", ["tea", "milk, oat", "Tea cake"]),
+        custom_field(MET, "met", "Met", "datetime"),
+        custom_field(GUIDE, "guide", "Guide", "member"),
+        replace(custom_field(STORY, "story", "Story", "long_text"), former_slugs=("tale",)),
     ],
     NAMED,
 )

@@ -1,5 +1,6 @@
 """Generated filters and contacts over the fields of `stories`: edges first (empty, capitals, DST, years)."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -7,14 +8,28 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate
-from app.filters.fields import OPERATORS, UNITS, FieldSpec, FieldType
+from app.filters.facts import UTC_ZONE
+from app.filters.field_values import stored_moment
+from app.filters.fields import (
+    CHOICE_TYPES,
+    NUMBER_TYPES,
+    OPERATORS,
+    TEXT_TYPES,
+    UNITS,
+    FieldSpec,
+    FieldType,
+)
 from app.filters.values import WHOLE_DAYS
 from tests.support.engine_kit import (
     ANN,
     BEN,
+    BUDGET,
     FIELDS,
     GONE,
+    GUIDE,
+    LIKES,
     MEMBER,
+    MET,
     MOTTO,
     NOW,
     PLAN,
@@ -90,6 +105,10 @@ CHANGING: dict[str, list[Any]] = {
     f"custom.{SINCE}": ["2024-02-29", "2026-11-24"],
     f"custom.{SCORE}": [5, 5.5, -0.0],
     f"custom.{MEMBER}": [True, False],
+    f"custom.{BUDGET}": [5, 12.5],
+    f"custom.{MET}": ["2026-11-24T09:30:00Z", "2024-02-29T23:30:00Z"],
+    f"custom.{GUIDE}": [str(ANN), str(BEN)],
+    f"custom.{LIKES}": [["tea"], ["milk, oat", "tea"], ["Tea cake"]],
 }
 STATUSES = st.sampled_from(["active", "completed", "exited"])
 # At the edges of spans before each `now`, to the microsecond, and in between.
@@ -115,19 +134,32 @@ moments = st.sampled_from(MOMENTS) | st.timedeltas(timedelta(days=-60), timedelt
 
 def _values(spec: FieldSpec, *, for_condition: bool = False) -> st.SearchStrategy[Any]:
     """One value that a contact holds, or with `asked` one of a predicate, as a form carries it."""
-    if spec.type is FieldType.TEXT:
+    if spec.type in TEXT_TYPES:
         return texts
-    if spec.type is FieldType.NUMBER:
-        return numbers | st.integers(-20, 20).map(str) if for_condition else numbers
+    if spec.type in NUMBER_TYPES:
+        held = numbers if spec.type is FieldType.NUMBER else numbers.filter(lambda number: abs(number) < 1e13)
+        return held | st.integers(-20, 20).map(str) if for_condition else held
+    if spec.type in CHOICE_TYPES:
+        several = spec.type is FieldType.MULTI_SELECT and not for_condition
+        return _chosen(spec.options) if several else st.sampled_from(spec.options)
     if spec.type in THINGS:
         return st.sampled_from(THINGS[spec.type])
-    if spec.type is FieldType.SELECT:
-        return st.sampled_from(spec.options)
-    written = days.map(date.isoformat)
     if spec.type is FieldType.DATE:
-        return written
-    local = moments.map(lambda moment: moment.replace(tzinfo=None).isoformat(timespec="microseconds"))
-    return written.filter(lambda day: "1900" < day < "2200") | local | moments.map(datetime.isoformat)
+        return days.map(date.isoformat)
+    return _written_moments if for_condition else moments.map(lambda moment: stored_moment(moment, UTC_ZONE))
+
+
+_written_moments = (
+    days.map(date.isoformat).filter(lambda day: "1900" < day < "2200")
+    | moments.map(lambda moment: moment.replace(tzinfo=None).isoformat(timespec="microseconds"))
+    | moments.map(datetime.isoformat)
+)
+
+
+def _chosen(options: Sequence[str]) -> st.SearchStrategy[list[str]]:
+    return st.sets(st.sampled_from(options), min_size=1).map(
+        lambda chosen: [option for option in options if option in chosen]
+    )
 
 
 @st.composite
@@ -162,7 +194,8 @@ def predicates(draw: st.DrawFn) -> Predicate:
 def _changes(draw: st.DrawFn, op: Op) -> list[Any]:
     """The value of a condition on a change, as a form or JSON would carry it."""
     key = draw(st.sampled_from(list(CHANGING)))
-    side = st.sampled_from(["", *CHANGING[key][:2]])
+    values = [value[0] if isinstance(value, list) else value for value in CHANGING[key][:2]]
+    side = st.sampled_from(["", *values])
     sides = [draw(side) for _ in range([Op.CHANGED, Op.CHANGED_TO, Op.CHANGED_FROM_TO].index(op))]
     unit = draw(st.sampled_from(UNITS[FieldType.HISTORY]))
     return [key, *sides, f"{draw(st.sampled_from([1, 7, 90, 1000]))} {unit}"]
@@ -203,7 +236,7 @@ def contacts(draw: st.DrawFn) -> dict[str, Any]:
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}
     for spec in FIELDS.values():
-        if not spec.is_printable or spec.type is FieldType.DATETIME:
+        if not spec.is_printable or spec.key in columns:
             continue
         if spec.key.endswith("_consent"):
             columns[spec.key] = draw(st.sampled_from(spec.options))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.imports.domain.sample_file import HEADER, as_csv, sample_csv, sample_rows
+from tests.support.crm_kit import create_contact, create_field
 from tests.support.imports_kit import act, counts, import_all, run_queued_jobs, show, table, upload
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
@@ -232,6 +233,28 @@ async def test_custom_fields_and_contacts_without_email_are_matched(world: World
     )
     assert rows[0]["phone"] == "+15046218927"
     assert rows[0]["fields"].endswith(": 12}")
+
+
+async def test_new_contacts_need_required_values_and_get_defaults(world: World) -> None:
+    who = await world.person("operator")
+    content = (
+        b'First name,Email,Likes,Budget\nAnn,ann@x.example,tea; Cake,"1,234.50"\n'
+        b"Bob,bob@x.example,,\nCyd,cyd@x.example,Coffee,1\nOld,old@x.example,,\n"
+    )
+    async with world.script(who) as client:
+        await create_contact(client, email="old@x.example")
+        likes = await create_field(client, label="Likes", type="multi_select", options="Tea\nCake")
+        budget = await create_field(client, label="Budget", type="money", currency="EUR", required=True)
+        plan = await create_field(client, label="Plan", default="free", required=True)
+        page = await import_all(world, who, client, content)
+        assert counts(page) == (1, 1, 0, 2)
+        reasons = [row["reason"] for row in page["verdicts"][3]["rows"]]
+        assert reasons[0] == "Budget: required for a new contact."
+        assert "Likes has no option “Coffee”" in reasons[1]
+        listed = await client.get("/contacts", params={"sort": "created_at"})
+        old, ann = listed.json()["items"]
+        assert ann["fields"] == {likes["id"]: ["Tea", "Cake"], budget["id"]: 1234.5, plan["id"]: "free"}
+        assert (old["first_name"], old["fields"]) == ("Old", {})
 
 
 async def test_a_file_that_is_too_large_is_refused(world: World) -> None:

@@ -47,7 +47,9 @@ async def account(world: World, cast: Cast) -> dict[str, Any]:
 
 
 async def field(world: World, cast: Cast) -> dict[str, Any]:
-    return await row(world, "custom_fields", cast.field)
+    record = await row(world, "custom_fields", cast.field)
+    default = json.loads(record["default_value"]) if record["default_value"] else None
+    return record | {"group": record["group_name"], "default": default, "retired": bool(record["retired_at"])}
 
 
 async def task(world: World, cast: Cast) -> dict[str, Any]:
@@ -124,7 +126,12 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         {"value": "A"}, {"value": "B"}, {"value": None}, value
     ),
     "/fields/{field_id}": lambda _: Edit(
-        {"label": "A", "options": "pro\nfree"}, {"label": "B", "options": "pro\nfree\nmore"}, {}, field
+        {"label": "A", "key": "a", "options": "pro\nfree", "group": "A", "required": True, "default": "pro",
+         "retired": True},
+        {"label": "B", "key": "b", "options": "pro\nfree\nmore", "group": "B", "required": False,
+         "default": "free", "retired": False},
+        {"group": "", "default": None},
+        field,
     ),
     "/imports/{import_id}/mapping": lambda _: Edit(
         {"columns": {"0": "email", "1": "city"}, "tags": "a, b", "existing": "skip", "first_line": "names"},
@@ -162,8 +169,9 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         ("rev",),
     ),
 }  # fmt: skip
-# Which revision was looked at, and which rows a form is drawn again with.
-NO_VALUES = {"rev", "more", "less"}
+# Which revision was looked at, which rows a form is drawn again with, where a field moves, and what only
+# fields for money have (in test_fields).
+NO_VALUES = {"rev", "more", "less", "move", "position", "currency"}
 NO_EDITS = {
     "/contacts": "makes one",
     "/contacts/bulk/consent": "a job over a selection",

@@ -102,7 +102,7 @@ def index_keys_of(event: EngineEvent) -> Iterator[tuple[str, str]]:
     if event.kind == CONTACT_UPDATED:
         for field, (_, new) in changes_of(event).items():
             yield event.kind, field
-            yield event.kind, equality_key(field, new)
+            yield from ((event.kind, f"{field}={text}") for text in comparable_texts(new))
     elif event.kind in KEYED:
         key = str(event.data.get(KEYED[event.kind]))
         yield event.kind, key
@@ -117,6 +117,13 @@ def comparable_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip().casefold()
+
+
+def comparable_texts(value: object) -> list[str]:
+    """The texts that a field's value equals: each chosen option of a multi-select, else one."""
+    if isinstance(value, list) and value:
+        return [comparable_text(option) for option in value]
+    return [comparable_text(value or None) if isinstance(value, list) else comparable_text(value)]
 
 
 def equality_key(field: str, value: object) -> str:

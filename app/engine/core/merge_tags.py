@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.filters.facts import Facts
+from app.filters.field_values import plain_text, value_text
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest
 
 LONGEST = 50_000
@@ -239,7 +240,7 @@ def _field(name: str, fields: Fields) -> FieldSpec | None:
         return None
     # Built-in names win over a custom field of the same name.
     names = {_tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.is_printable}
-    spec = names.get(name) or fields.get(name.removeprefix("contact."))
+    spec = names.get(name) or _renamed(name, fields) or fields.get(name.removeprefix("contact."))
     if spec is not None and spec.is_printable and name.startswith("contact."):
         return spec
     match = nearest(name, [*names, *_OTHER]) or nearest(f"contact.{name}", names)
@@ -249,13 +250,21 @@ def _field(name: str, fields: Fields) -> FieldSpec | None:
     raise TemplateError(f"There is no field “{name[:60]}”.{hint}")
 
 
+def _renamed(name: str, fields: Fields) -> FieldSpec | None:
+    """The field that had this name once; a field that has it now wins."""
+    slug = name.removeprefix("contact.")
+    return next((spec for spec in fields.values() if slug in spec.former_slugs), None)
+
+
 def _tag_name(spec: FieldSpec) -> str:
     return f"contact.{spec.slug}"
 
 
 def tag_names(fields: Fields, output: Output = Output.TEXT) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
-    contact_tags = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.is_printable]
+    contact_tags = [
+        (_tag_name(spec), spec.label) for spec in fields.values() if spec.is_printable and not spec.retired
+    ]
     other = [("contact.id", "Contact ID"), ("account.name", "Account name")]
     return [*contact_tags, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
 
@@ -266,19 +275,14 @@ def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:
     if spec is None:
         return lambda facts: facts.account_name or default
     key = spec.key
-    if spec.type is FieldType.USER:
-        return lambda facts: facts.users.get(str(facts.values.get(key)), "") or default
+    if spec.type in (FieldType.USER, FieldType.MONEY, FieldType.DATETIME, FieldType.MULTI_SELECT):
+        field = spec
+        return lambda facts: value_text(field, facts.values.get(key), facts.zone, facts.users) or default
     return lambda facts: shown(facts.values.get(key), facts) or default
 
 
 def shown(value: object, facts: Facts) -> str:
     """A value as text for people: yes and no, whole numbers without a point, times in the account's zone."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     if isinstance(value, datetime):
         return value.astimezone(facts.zone).strftime("%Y-%m-%d %H:%M")
-    return str(value)
+    return plain_text(value)

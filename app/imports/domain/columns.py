@@ -65,8 +65,10 @@ def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     once; the external ID is left for a member to choose."""
     names = dict(BY_WORD)
     for spec in fields.values():
+        if spec.retired:
+            continue
         if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
-            for word in (spec.key, spec.slug, spec.label):
+            for word in (spec.key, spec.slug, spec.label, *spec.former_slugs):
                 names.setdefault(fold_name(word), spec.key)
     words = [fold_name(name) for name in header]
     guesses = {str(number): names.get(word, IGNORE) for number, word in enumerate(words)}
@@ -90,7 +92,9 @@ def _available_field(key: str, all_keys: set[str], used: set[str]) -> str:
 
 def column_targets(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
     """The choices for a column: (key, label), "Don't import" first."""
-    custom = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
+    custom = [
+        (spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None and not spec.retired
+    ]
     built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
     return [(IGNORE, "Don't import"), (FULL_NAME, "Full name (first and last)"), *built_in, *custom]
 

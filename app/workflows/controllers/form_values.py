@@ -1,15 +1,16 @@
 """The values that the forms of the sheets show: from a stored config, or as they were typed."""
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
 
 from app.engine.core.steps import KINDS, Branch, StepConfig, WaitFor, Webhook
 from app.engine.core.triggers import TRIGGERS, Trigger
-from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, recorded_fields
+from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, offered, recorded_fields
 from app.filters.row_inputs import FilterBox, draw_filter
 from app.filters.rows import rows_of
-from app.json_types import JsonObject
+from app.json_types import Json, JsonObject
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.input_reader import BuilderNames
 
@@ -58,8 +59,8 @@ def filter_boxes(kind: str, values: Values, lookup: BuilderNames) -> dict[str, F
     }
 
 
-def field_choices(fields: Fields) -> list[FieldChoice]:
-    """The fields and their operators."""
+def field_choices(fields: Fields, values: Json) -> list[FieldChoice]:
+    """The fields and their operators: those to choose from, and retired ones that the values name."""
     return [
         FieldChoice(
             spec.key,
@@ -69,8 +70,17 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
             _suggested(spec, fields),
             spec.writable,
         )
-        for spec in fields.values()
+        for spec in offered(fields, *_texts_in(values))
     ]
+
+
+def _texts_in(values: Json) -> Iterator[str]:
+    """All texts in the values of a form."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, list | dict):
+        for inner in values.values() if isinstance(values, dict) else values:
+            yield from _texts_in(inner)
 
 
 def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:

@@ -66,7 +66,7 @@ def merge_tags(lookup: BuilderNames, kind: str) -> list[str]:
 def _filled(sheet: Sheet, opened: LoadedWorkflow, values: Values) -> Sheet:
     lookup = opened.lookup
     sheet.values = values
-    sheet.fields = field_choices(lookup.fields)
+    sheet.fields = field_choices(lookup.fields, values)
     sheet.plain_fields = [(field.key, field.label) for field in sheet.fields if field.type not in RELATIONS]
     sheet.operators = all_operators()
     sheet.tags = list(lookup.tags.values())
@@ -152,7 +152,7 @@ def settings_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Shee
     """Name, re-entry, pausing."""
     settings = opened.draft.settings
     stored: Values = msgspec.to_builtins(settings)
-    fields = field_choices(opened.lookup.fields)
+    fields = field_choices(opened.lookup.fields, stored)
     return Sheet(
         "settings", "Settings", values=stored | (values or {}), fields=fields,
         reentry=[(policy.value, *labels) for policy, labels in REENTRY.items()],

@@ -11,7 +11,8 @@ from app.engine.core.steps import StepConfig, UpdateField, kind_of
 from app.engine.core.version import Version, filters_of
 from app.filters.analysis import changing_field
 from app.filters.ast import Predicate, predicates
-from app.filters.fields import Fields
+from app.filters.field_values import split_options
+from app.filters.fields import Fields, FieldType
 from app.filters.values import fold
 
 # Predicates on these fields refer to things by id.
@@ -62,7 +63,7 @@ def references(source: Version | Draft, fields: Fields) -> References:
 def _used(source: Version | Draft, fields: Fields) -> Used:
     for expression in filters_of(source):
         for predicate in predicates(expression):
-            yield from _predicate(predicate)
+            yield from _predicate(predicate, fields)
     for trigger in source.triggers:
         yield from trigger.references()
     key = source.settings.key_field
@@ -74,14 +75,19 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
             yield from (("field", name) for name in fields_in_template(text, fields, output))
 
 
-def _predicate(predicate: Predicate) -> Used:
+def _predicate(predicate: Predicate, fields: Fields) -> Used:
     yield "field", predicate.field
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
     changing = changing_field(predicate)
     yield "field", changing
-    kind = _NAMED.get(changing or predicate.field)
+    key = changing or predicate.field
+    kind = _NAMED.get(key) or ("user" if _holds_member(key, fields) else None)
     if kind is not None:
         yield from ((kind, value) for value in values)
+
+
+def _holds_member(key: str, fields: Fields) -> bool:
+    return key in fields and fields[key].type is FieldType.USER
 
 
 def _is_id(value: object) -> bool:
@@ -113,4 +119,4 @@ def _asks_option(predicate: Predicate, key: str, options: Collection[str], folde
 def _writes_option(config: StepConfig, key: str, options: Collection[str]) -> bool:
     if not isinstance(config, UpdateField) or config.field != key or config.operation != "set":
         return False
-    return config.value.strip() in options
+    return not {text.strip() for text in split_options(config.value, options)}.isdisjoint(options)

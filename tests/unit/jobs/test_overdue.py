@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.ports import TurnName
 from jobs.overdue import Due, OverdueWatch
-from jobs.settings import CROWDED_SECONDS, IDLE_SECONDS, OVERDUE_SECONDS
+from jobs.settings import CROWDED_SECONDS, OVERDUE_SECONDS
 
 ACCOUNT = UUID(int=1)
 DUE = Due("advance", ACCOUNT)
@@ -85,23 +85,7 @@ def test_waiting_jobs_of_another_task_do_not_count() -> None:
     assert watch.plan([DUE], OVERDUE_SECONDS, {"send": 9}).run == [DUE]
 
 
-def test_what_fits_into_free_places_runs_at_once() -> None:
+def test_what_fits_into_idle_places_runs_at_once() -> None:
     others = [Due("advance", UUID(int=number)) for number in (2, 3)]
     plan = OverdueWatch().plan([DUE, *others], 0.0, NO_JOBS, {"advance": 2})
     assert (plan.run, plan.enqueue) == ([DUE, others[0]], [others[1]])
-
-
-def test_an_idle_process_waits_less_for_a_job() -> None:
-    """Another process may have taken it that has its turns of the account already."""
-    watch = OverdueWatch()
-    assert watch.plan([DUE], 0.0, NO_JOBS, idle={"advance"}).enqueue == [DUE]
-    assert watch.plan([DUE], IDLE_SECONDS / 2, NO_JOBS, idle={"advance"}).enqueue == [DUE]
-    assert watch.plan([DUE], IDLE_SECONDS, NO_JOBS, idle={"advance"}).run == [DUE]
-    assert watch.plan([DUE], 2 * IDLE_SECONDS, NO_JOBS, idle={"send"}).enqueue == [DUE]
-
-
-def test_an_idle_process_waits_as_long_as_others_while_other_jobs_wait() -> None:
-    watch = OverdueWatch()
-    watch.plan([DUE], 0.0, {"advance": 1}, idle={"advance"})
-    assert watch.plan([DUE], OVERDUE_SECONDS, {"advance": 1}, idle={"advance"}).run == []
-    assert watch.plan([DUE], CROWDED_SECONDS, {"advance": 1}, idle={"advance"}).run == [DUE]

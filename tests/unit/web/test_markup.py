@@ -26,6 +26,8 @@ class Tag:
 class Column:
     key: str
     type: str = "text"
+    currency: str = "EUR"
+    members: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Elements(HTMLParser):
 
 icon = markup.IconMarkup(Assets())
 COLUMNS = [Column(key) for key in ("name", "email", "tags", "owner", "email_consent", "custom.1")]
+TEXTUAL = ("text", "long_text", "url", "datetime", "multi_select", "select", "nonsense")
 PIECES: dict[str, Callable[[str], Markup]] = {
     "icon": lambda text: icon(text, text),
     "attributes": lambda text: Markup("<a") + markup.attributes({"title": text}) + Markup(">"),
@@ -75,7 +78,11 @@ PIECES: dict[str, Callable[[str], Markup]] = {
     "avatar": lambda text: markup.avatar(text) + markup.avatar(text, text),
     "person": lambda text: markup.person(text) + markup.person(text, text, text),
     "time": lambda text: markup.time(None, text),
-    "value": lambda text: markup.value(text, "text") + markup.value([text], text),
+    "value": lambda text: (
+        Markup("").join(markup.value(text, Column("x", kind)) for kind in TEXTUAL)
+        + markup.value(text, Column("x", "user", members={text: text}))
+        + markup.value([text], Column("x", "multi_select"))
+    ),
     "contact_value": lambda text: Markup("").join(
         markup.contact_value(Contact(text), column) for column in COLUMNS
     ),
@@ -151,6 +158,10 @@ def test_time_is_exact_in_utc() -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "text"),
     [
+        (1234.5, "money", "1,234.50 EUR"),
+        (["a", "b"], "multi_select", "ab"),
+        ("soon", "datetime", "soon"),
+        ("gone", "user", "Former member"),
         (None, "text", "—"),
         ("", "text", "—"),
         (0.0, "number", "0.0"),
@@ -159,7 +170,12 @@ def test_time_is_exact_in_utc() -> None:
     ],
 )
 def test_value_is_in_words(content: object, kind: str, text: str) -> None:
-    assert markup.value(content, kind).striptags() == text
+    assert markup.value(content, Column("x", kind)).striptags() == text
+
+
+def test_moment_of_a_custom_field_is_a_time() -> None:
+    stored = "2026-07-01T07:30:00Z"
+    assert f'<time datetime="{stored}"' in markup.value(stored, Column("x", "datetime"))
 
 
 def test_consent_is_a_word() -> None:

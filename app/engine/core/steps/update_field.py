@@ -1,6 +1,5 @@
 """Set, clear, add to or copy a field of the contact."""
 
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -18,9 +17,9 @@ from app.engine.core.steps.base import (
     fails_on_long_text,
     set_field,
 )
-from app.filters.fields import Fields, FieldSpec, FieldType, unknown_field
+from app.filters.field_values import moment_of, plain_text, value_of, value_text
+from app.filters.fields import NUMBER_TYPES, Fields, FieldSpec, FieldType, FieldValue, unknown_field
 from app.filters.normalize import normalize_value
-from app.filters.values import read_number, value_of
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -56,22 +55,22 @@ def execute(run: "Run", node: "Node") -> int:
     return set_field(run, node, spec.key, old, new)
 
 
-def _new_value(run: "Run", node: "Node", spec: FieldSpec, old: object) -> str | int | float | bool | None:
+def _new_value(run: "Run", node: "Node", spec: FieldSpec, old: object) -> FieldValue:
     config: UpdateField = node.config
+    facts = run.facts
     if config.operation == "set":
-        return normalize_value(spec, node.templates["value"].render(run.facts), run.facts.region)
+        return normalize_value(spec, node.templates["value"].render(facts), facts.region, facts.zone)
     if config.operation == "clear":
         return None
     if config.operation == "copy":
-        return normalize_value(
-            spec, _as_text(run, spec, run.facts.values.get(config.source)), run.facts.region
-        )
-    amount = value_of(spec, node.templates["value"].render(run.facts))
-    if spec.type is not FieldType.NUMBER or amount is None:
+        text = _as_text(run, spec, run.program.fields.get(config.source), facts.values.get(config.source))
+        return normalize_value(spec, text, facts.region, facts.zone)
+    amount = value_of(spec, node.templates["value"].render(facts))
+    if spec.type not in NUMBER_TYPES or amount is None:
         raise ValueError(f"There is no number to add to {spec.label}.")
     before = old if isinstance(old, int | float) else 0
     # Exact: 0.1 and 0.2 are 0.3.
-    return read_number(str(Decimal(repr(before)) + Decimal(repr(amount))))
+    return value_of(spec, str(Decimal(repr(before)) + Decimal(repr(amount))))
 
 
 def _require_member(run: "Run", spec: FieldSpec, new: object) -> None:
@@ -85,16 +84,17 @@ def _require_member(run: "Run", spec: FieldSpec, new: object) -> None:
         )
 
 
-def _as_text(run: "Run", spec: FieldSpec, value: object) -> str:
-    """A value as text that another field may read."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        local = value.astimezone(run.facts.zone)
-        return local.date().isoformat() if spec.type is FieldType.DATE else local.strftime("%Y-%m-%d %H:%M")
-    return str(value)
+def _as_text(run: "Run", spec: FieldSpec, source: FieldSpec | None, value: object) -> str:
+    """A value of the field `source` as text that the field `spec` reads."""
+    moment = moment_of(value) if source is not None and source.type is FieldType.DATETIME else None
+    if moment is not None and spec.type in (FieldType.DATE, FieldType.DATETIME):
+        is_day = spec.type is FieldType.DATE
+        return (moment.astimezone(run.facts.zone).date() if is_day else moment).isoformat()
+    if isinstance(value, list) and spec.type is FieldType.MULTI_SELECT:
+        return "\n".join(map(str, value))  # an option may contain a comma
+    if source is None or spec.type in (FieldType.USER, *NUMBER_TYPES):
+        return plain_text(value)
+    return value_text(source, value, run.facts.zone, run.facts.users)
 
 
 def describe(config: UpdateField, fields: Fields, _names: Names) -> Sentence:
@@ -120,7 +120,7 @@ def validate(config: UpdateField, fields: Fields, names: Names) -> Problems:
         yield "field", f"A step can't change {spec.label}. Choose another field."
     elif config.operation == "copy":
         yield from _check_source(config, fields)
-    elif config.operation == "add" and spec.type is not FieldType.NUMBER:
+    elif config.operation == "add" and spec.type not in NUMBER_TYPES:
         yield "operation", f"{spec.label} isn't a number, so nothing can be added to it."
     elif config.operation != "clear":
         yield from _check_value(config, spec, fields, names)
@@ -158,8 +158,8 @@ def references(config: UpdateField) -> References:
     yield "field", config.field
     if config.operation == "copy":
         yield "field", config.source
-    if config.operation == "set" and config.field == "owner":
-        yield "user", config.value.strip()
+    if config.operation == "set" and (config.field == "owner" or config.field.startswith("custom.")):
+        yield "user", config.value.strip()  # only what is a member's id counts
 
 
 KIND = StepKind(

@@ -10,8 +10,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from app.filters.field_values import moment_of, read_date
 from app.filters.times import day_start, instant
-from app.filters.values import read_date
 
 ONE_DAY = timedelta(days=1)
 LAST_YEAR = 9990
@@ -61,7 +61,8 @@ def at_local(day: date, at: str, zone: ZoneInfo) -> datetime:
 
 def date_instant(value: object, offset: int, at: str, zone: ZoneInfo) -> datetime | None:
     """The instant that lies `offset` days after the date that a field holds (ISO text or an aware datetime,
-    whose local day counts), at the local time `at`; None where it holds none or the calendar ends."""
+    whose local day counts), at the local time `at`; None where it holds none or the calendar ends. Without a
+    time it is that of a custom date-and-time field, else the first instant of the day."""
     day = day_of(value, zone)
     if day is None:
         return None
@@ -69,13 +70,18 @@ def date_instant(value: object, offset: int, at: str, zone: ZoneInfo) -> datetim
         day += timedelta(days=offset)
     except OverflowError:
         return None
-    return at_local(day, at, zone) if 1 < day.year < LAST_YEAR else None
+    if not 1 < day.year < LAST_YEAR:
+        return None
+    if not at and isinstance(value, str) and (moment := moment_of(value)):
+        return instant(datetime.combine(day, moment.astimezone(zone).time()), zone)
+    return at_local(day, at, zone)
 
 
 def day_of(value: object, zone: ZoneInfo) -> date | None:
     """The day that a field's value names."""
-    if isinstance(value, datetime):
-        return value.astimezone(zone).date()
+    moment = moment_of(value)
+    if moment is not None:
+        return moment.astimezone(zone).date()
     try:
         return read_date(value) if isinstance(value, str) else None
     except ValueError:

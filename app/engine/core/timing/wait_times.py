@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from app.engine.core.scalars import Unit
 from app.engine.core.timing.recurrence import Either, Monthly, Rule, Weekly, date_instant, next_after
 from app.filters.facts import Facts
+from app.filters.field_values import read_moment
 from app.filters.times import day_start, instant, shift
-from app.filters.values import read_moment
 
 if TYPE_CHECKING:
     from app.engine.core.steps.wait import Wait

@@ -7,7 +7,14 @@ from uuid import UUID
 from msgspec import Meta
 
 from app.engine.core.checks import Problems
-from app.engine.core.events import CONTACT_UPDATED, EngineEvent, changes_of, comparable_text, equality_key
+from app.engine.core.events import (
+    CONTACT_UPDATED,
+    EngineEvent,
+    changes_of,
+    comparable_text,
+    comparable_texts,
+    equality_key,
+)
 from app.engine.core.name_lookup import Names, field_label
 from app.engine.core.triggers.base import CONTACT, IndexKey, Reference, TriggerConfig, check_changed_field
 from app.filters.fields import Fields
@@ -18,7 +25,8 @@ Side = Literal["any", "empty", "value"]
 
 class FieldChanged(TriggerConfig, frozen=True, tag="field_changed"):
     """One field changed, from the value `before` to the value `after`. Values are compared as text, without
-    case. A side is not checked when it `is` "any"; "empty" means no value."""
+    case; of a multi-select each chosen option. A side is not checked when it `is` "any"; "empty" means no
+    value."""
 
     label = "Field changed"
     hint = "One field changed, from one value to another"
@@ -43,7 +51,7 @@ class FieldChanged(TriggerConfig, frozen=True, tag="field_changed"):
             return True
         before = changes_of(event).get(self.field, (None, None))[0]
         required = comparable_text(self.before) if self.before_is == "value" else ""
-        return comparable_text(before) == required
+        return required in comparable_texts(before)
 
     def validate_config(self, fields: Fields, names: Names) -> Problems:
         if not self.field:
@@ -64,7 +72,7 @@ class FieldChanged(TriggerConfig, frozen=True, tag="field_changed"):
 
     def references(self) -> Iterator[Reference]:
         yield "field", self.field
-        if self.field == "owner":
+        if self.field == "owner" or self.field.startswith("custom."):  # only what is a member's id counts
             yield from (("user", user) for user in self._required_values())
 
     def names_option(self, field: str, options: Collection[str]) -> bool:

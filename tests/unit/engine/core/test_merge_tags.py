@@ -52,6 +52,10 @@ def test_values_and_defaults() -> None:
     assert render(f"{{{{ contact.custom.{SCORE} }}}}", score=2.5) == "2.5"
     assert render("{{ contact.created_at }}", created_at=NOW) == "2026-11-24 10:30"
     assert render("{{ contact.id }} {{ account.name }}").endswith("012c Acme")
+    assert render("{{ contact.met }}", met="2026-11-24T23:30:00Z") == "2026-11-25 00:30"
+    assert render("{{ contact.budget }}/{{ contact.likes }}", budget=5, likes=["tea"]) == "5.00 EUR/tea"
+    assert render('{{ contact.guide | default: "us" }}', guide=str(CONTACT)) == "us"
+    assert render("{{ contact.story }} {{ contact.tale }}", story="Once") == "Once Once"
     assert render("no tags } } {") == "no tags } } {"
     assert render("") == ""
 

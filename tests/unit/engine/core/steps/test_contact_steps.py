@@ -32,7 +32,10 @@ from app.engine.core.steps import (
 from app.engine.core.types import NewNotification, NewTask, Status, StepContext
 from app.filters.facts import FactValue
 from tests.support.engine_kit import (
+    BUDGET,
+    LIKES,
     MEMBER,
+    MET,
     MOTTO,
     NEW,
     NOW,
@@ -49,6 +52,7 @@ ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
 TEAM = [ADA, BOB, EVE]
 OTHER = UUID(int=101)
 POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
+TIME, OPTIONS, AMOUNT = (f"custom.{field_id}" for field_id in (MET, LIKES, BUDGET))
 
 
 def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> DrivenEnrollment:
@@ -124,6 +128,9 @@ def test_a_step_stores_values_as_a_form_does() -> None:
     assert stored("website", "x.test") == "https://x.test"
     assert stored("phone", "504-621-8927") == "+15046218927"
     assert stored("time_zone", "europe/rome") == "Europe/Rome"
+    assert stored(TIME, "2026-11-24 10:30") == "2026-11-24T09:30:00Z"
+    assert stored(AMOUNT, "{{ contact.city }}1,000") == 1000
+    assert stored(OPTIONS, "Tea cake, milk, oat") == ["milk, oat", "Tea cake"]
     german = contact_facts()
     german.region = "DE"
     driven = DrivenEnrollment(program(UpdateField(field="phone", value="030 901820")), german)
@@ -141,6 +148,14 @@ def test_a_step_stores_values_as_a_form_does() -> None:
         (TEXT, POINTS, "12.5", 12.5),
         ("created_at", DAY, NOW, "2026-11-24"),
         ("created_at", TEXT, NOW, "2026-11-24 10:30"),
+        ("created_at", TIME, NOW, "2026-11-24T09:30:00Z"),
+        (TIME, DAY, "2026-11-24T23:30:00Z", "2026-11-25"),
+        (TIME, TEXT, "2026-11-24T23:30:00Z", "2026-11-25 00:30"),
+        (OPTIONS, TEXT, ["tea", "milk, oat"], "tea, milk, oat"),
+        (AMOUNT, POINTS, 1234.5, 1234.5),
+        (AMOUNT, TEXT, 1234.5, "1,234.50 EUR"),
+        (TEXT, AMOUNT, "1,234.50 EUR", 1234.5),
+        (TEXT, OPTIONS, "TEA, milk, oat", ["tea", "milk, oat"]),
     ],
 )
 def test_copying_a_field(source: str, target: str, value: FactValue, copied: object) -> None:

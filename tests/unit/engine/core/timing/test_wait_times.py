@@ -141,6 +141,8 @@ def test_dates_of_fields() -> None:
     assert shown(date_instant("2026-12-24", 0, "", PARIS), PARIS) == "Thu 2026-12-24 00:00"
     # An instant counts with its local day.
     assert shown(date_instant(at("2026-12-24 23:30"), 0, "08:00", PARIS), PARIS) == "Fri 2026-12-25 08:00"
+    assert shown(date_instant("2026-12-24T22:30:15Z", 1, "", PARIS), PARIS) == "Fri 2026-12-25 23:30"
+    assert shown(date_instant("2026-12-24T23:30:00Z", 0, "08:00", PARIS), PARIS) == "Fri 2026-12-25 08:00"
     assert date_instant(None, 0, "", PARIS) is None
     assert date_instant("soon", 0, "", PARIS) is None
     assert date_instant("9999-12-31", 3660, "", PARIS) is None
