@@ -16,6 +16,7 @@ from app.json_types import Json, JsonObject
 
 MOST_LISTED = 30  # choices that are all shown; more are searched
 MOST_FOUND = 20
+USUAL_AMOUNT = "30"  # days, for a new condition on a period
 GONE_FIELD = "(a field that no longer exists)"
 Choice: TypeAlias = tuple[str, str]  # value and label
 InputKind: TypeAlias = Literal["text", "number", "date", "time", "lines", "select", "checks", "radios"]
@@ -281,9 +282,10 @@ def _lines(values: Iterable[str]) -> list[ValueInput]:
 
 def _period(row: JsonObject, units: Sequence[str], before: str = "") -> list[ValueInput]:
     unit = _text(row, "unit") or "days"
+    amount = _text(row, "amount") if "amount" in row else USUAL_AMOUNT
     choices = [(name, name) for name in dict.fromkeys([*units, unit])]
     return [
-        ValueInput("amount", "number", "Length of the period", [_text(row, "amount")], before=before),
+        ValueInput("amount", "number", "Length of the period", [amount], before=before),
         ValueInput("unit", "select", "Unit of time", [unit], choices),
     ]
 

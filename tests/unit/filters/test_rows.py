@@ -154,6 +154,14 @@ def test_a_field_offers_only_its_operators() -> None:
         assert row.op == OPERATORS[spec.type][0].op.value
 
 
+def test_a_new_condition_on_a_period_has_a_usual_one() -> None:
+    for field, op in (("created_at", "in_last"), ("history", "happened"), ("history", "changed")):
+        shown = {part.name: part.value for part in drawn(field=field, op=op).inputs}
+        assert (shown["amount"], shown["unit"]) == ("30", "days")
+    emptied = {part.name: part.value for part in drawn(field="created_at", op="in_last", amount="").inputs}
+    assert emptied["amount"] == ""
+
+
 @pytest.mark.parametrize(
     ("of", "kind", "options"),
     [
