@@ -209,6 +209,12 @@ def test_bodies_say_what_is_refused_and_answers_what_is_always_there(
     assert schemas["ContactForm"].get("required", []) == []
     assert schemas["ContactView"]["properties"]["created_at"] == {"type": "string", "format": "date-time"}
     assert "options" not in schemas["Field"]["required"], "the struct leaves out defaults"
+    for name, part in (
+        ("SelectedContacts", "actions"),
+        ("SelectedContact", "actions"),
+        ("ContactList", "editor"),
+    ):
+        assert part not in schemas[name]["required"], "it may be UNSET"
     position = schemas["InsertForm"]["properties"]["position"]
     assert position["description"] == "Default: 10000."
     fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]

@@ -149,7 +149,8 @@ def _with_times(schema: Json, kind: inspect.Type) -> Json:
 
 
 def _may_be_unset(field: inspect.Field) -> bool:
-    return field.default is msgspec.UNSET
+    """msgspec describes UNSET as no default, in a field that may be absent."""
+    return field.default is field.default_factory is msgspec.NODEFAULT
 
 
 def _structs(kinds: Iterable[object]) -> Iterator[inspect.StructType]:
