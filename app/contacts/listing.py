@@ -26,6 +26,7 @@ from app.filters.fields import (
     ids_by_name,
     nearest,
     recorded_fields,
+    unknown_field,
 )
 from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
 from db.filters import where
@@ -165,10 +166,16 @@ def cursor_kind(sort: str) -> type[SortValue]:
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
-    """The condition from the form that adds one, as items of `f`; empty when no field was chosen."""
-    spec = fields.get(field)
-    if spec is None or op not in {operator.value for operator in Op}:
+    """The condition from `field`, `op`, `value` and `unit`, as items of `f`; empty when no field was chosen.
+    Raises `Invalid` for an unknown field, and for an operator that it doesn't have."""
+    if not field:
         return []
+    spec = fields.get(field)
+    if spec is None:
+        raise Invalid({"field": unknown_field(field, fields)})
+    names = [offered.op.value for offered in OPERATORS[spec.type]]
+    if op not in names:
+        raise Invalid({"op": f"Choose one of the operators of {spec.label}: {', '.join(names)}."})
     filled = [value for value in values if value.strip()]
     arity = ARITY[Op(op)].value
     value: Value = None

@@ -183,6 +183,16 @@ async def test_search_filters_and_columns(world: World) -> None:
             True,
         )
         assert (await client.get("/contacts?field=state&op=is&value=", headers=JSON)).status_code == 422
+        for query, wrong in (
+            ("field=stat&op=is&value=CA", "field"),
+            ("field=state&op=in_last&value=7", "op"),
+            ("field=state&value=CA", "op"),
+        ):
+            refused = await client.get(f"/contacts?{query}", headers=JSON)
+            assert (refused.status_code, list(refused.json()["errors"])) == (422, [wrong]), (
+                "never all contacts"
+            )
+            assert (await client.get(f"/contacts?{query}")).status_code == 422
         part = await client.get("/contacts?q=ann", headers=PARTIAL)
         assert ("Ann" in part.text, "<html" in part.text) == (True, False)
         assert "No matching contacts" in (await client.get("/contacts?q=zzz")).text
