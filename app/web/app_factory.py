@@ -8,6 +8,7 @@ from typing import cast
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.plugins import PluginProtocol
+from litestar.routes import HTTPRoute
 from litestar.types import BeforeRequestHookHandler, ControllerRouterHandler
 from redis.asyncio import Redis
 
@@ -77,6 +78,7 @@ def build_app(
     )
     hide_settings(settings)
     remember_parameters(app)
+    resolve_in_turn(app)
     hide_paths(route.path_format for route in app.routes)
     assets = Assets(look_every=1 if settings.demo else None)
     app.state.update(
@@ -97,6 +99,20 @@ def build_app(
     )
     app.asgi_handler = ResponseMiddleware(app.asgi_handler, settings)
     return app
+
+
+def resolve_in_turn(app: Litestar) -> None:
+    """Lets each route resolve one dependency after the other, the unit of work last. By itself Litestar does
+    it at the same time, and cancels the others when one fails (`paging` does for a wrong cursor): a statement
+    of the unit of work that is canceled ends its connection to the database."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for _, model in route.route_handler_map.values():
+                model.dependency_batches = [
+                    {dependency}
+                    for batch in model.dependency_batches
+                    for dependency in sorted(batch, key=lambda each: each.key == "work")
+                ]
 
 
 async def _no_redis() -> None:

@@ -104,6 +104,18 @@ async def test_a_limit_out_of_range_is_refused(scene: FilledAccount, query: str)
     assert not problems, "\n".join(problems)
 
 
+async def test_a_page_that_is_refused_costs_no_connection(scene: FilledAccount) -> None:
+    _, browser = await scene.clients(scene.cast.owner)
+    connections = (
+        "select pid from pg_stat_activity where usename = 'app_user' and datname = current_database()"
+    )
+    assert (await browser.get("/tags")).status_code == 200
+    before = {row["pid"] for row in await scene.world.sql(connections)}
+    for query in ("limit=0", "after=x", "limit=ten&before=x"):
+        assert (await browser.get(f"/tags?{query}")).status_code == 422
+    assert before <= {row["pid"] for row in await scene.world.sql(connections)}
+
+
 async def test_a_cursor_that_leads_nowhere_is_no_server_error(scene: FilledAccount) -> None:
     script, _ = await scene.clients(scene.cast.owner)
     for path in lists(scene.world):
