@@ -138,7 +138,8 @@ class _Drawer:
             return FilterRow(at, number, key, GONE_FIELD, not key, chosen, operators)
         if _text(row, "was") not in ("", key):
             row, chosen = {"field": key}, ""  # the values were those of another field
-        return self._condition(row, FilterRow(at, number, key, spec.label, not spec.retired), spec, chosen)
+        label = f"{spec.label} (retired)" if spec.retired else spec.label
+        return self._condition(row, FilterRow(at, number, key, label, not spec.retired), spec, chosen)
 
     def _condition(self, row: JsonObject, drawn: FilterRow, spec: FieldSpec, chosen: str) -> FilterRow:
         by_name = {operator.op.value: operator for operator in OPERATORS[spec.type]}
@@ -245,6 +246,8 @@ class _Drawer:
             extra = [] if is_offered or spec is None else [(value, _gone(value, spec))]
             return ValueInput(name, "select", label, [value], [("", "empty"), *options, *extra], word)
         kind = _KIND_OF_TYPE.get(spec.type.value, "text") if spec is not None else "text"
+        if kind == "date" and len(value) > len("2026-03-31"):
+            kind = "text"  # a date input can't show the time
         return ValueInput(name, kind, label, [value], before=word, hint="blank = empty")
 
 
@@ -260,7 +263,7 @@ def _scalar(
     """One value that is typed; a moment as a date with an optional time beside it."""
     kind = _KIND_OF_TYPE.get(spec.type.value, "text")
     if spec.type is not FieldType.DATETIME:
-        return [ValueInput(name, kind, label, values, before=before)]
+        return [ValueInput(name, kind, label, values, before=before, hint=spec.currency)]
     clock = "time" if name == "values" else f"{name}_time"
     day, _, time = moment("".join(values), _text(row, clock)).replace(" ", "T").partition("T")
     if time and (op is Op.ON or len(time) != len("09:30")):

@@ -280,6 +280,26 @@ def test_what_no_longer_exists_is_shown_and_refused() -> None:
     assert (wrong.op, wrong.operators[-1]) == ("gt", ("gt", "gt (choose another)"))
 
 
+def test_a_retired_field_is_shown_only_where_it_is_used() -> None:
+    retired = FIELDS | {"city": replace(FIELDS["city"], retired=True)}
+    [row] = draw_filter("filter", rows_of(ask("city", "is", "Rome")), retired, TAGS).rows
+    assert (row.offered, row.label, row.inputs[0].value) == (False, "City (retired)", "Rome")
+    box = draw_filter("filter", {"rows": [{"field": "state"}]}, retired, TAGS)
+    assert "city" not in [key for _, choices in box.fields for key, _ in choices]
+    assert box.rows[0].offered
+
+
+def test_an_amount_names_its_currency_and_a_moment_keeps_its_time() -> None:
+    [budget] = [key for key, spec in FIELDS.items() if spec.currency]
+    assert [shown.hint for shown in drawn(field=budget, op="between").inputs] == ["EUR", "EUR"]
+    met = next(key for key, spec in FIELDS.items() if spec.slug == "met")
+    for value, kind in (("2026-03-31", "date"), ("2026-03-31T09:30", "text")):
+        change = drawn(field="history", op="changed_to", of=met, new=value)
+        assert [(shown.kind, shown.value) for shown in change.inputs if shown.name == "new"] == [
+            (kind, value)
+        ]
+
+
 def test_dates_with_seconds_or_an_offset_keep_them() -> None:
     for text in ("2026-03-31T09:30:15", "2026-03-31T09:30+02:00"):
         [shown] = draw(rows_of(ask("created_at", "before", text))).rows[0].inputs
