@@ -23,6 +23,10 @@ class _Entry:
         self.took = 0.0
 
 
+async def no_wait() -> None:
+    """Nothing to wait for."""
+
+
 class SharedResults:
     """The cache. A result is reused for `times` its own duration. 0 turns the cache off, for tests that read
     right after a change."""
@@ -32,12 +36,18 @@ class SharedResults:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     async def get(
-        self, key: Hashable, compute: Callable[[], Awaitable[Result]], seconds: float = 0.0
+        self,
+        key: Hashable,
+        compute: Callable[[], Awaitable[Result]],
+        seconds: float = 0.0,
+        wait: Callable[[], Awaitable[object]] = no_wait,
     ) -> Result:
         """The result for `key`, at most `seconds` or `times` its own duration old, whichever is longer. While
         one caller computes it, the others get the previous result, or wait if there is none. The key must
-        include the account. If `compute` raises, so does this, and nothing is cached."""
+        include the account. If `compute` raises, so does this, and nothing is cached. `wait` comes before
+        `compute` and is no part of its duration."""
         if not self.times:
+            await wait()
             return await compute()
         entry = self._entries.setdefault(key, _Entry())
         self._entries.move_to_end(key)
@@ -47,6 +57,7 @@ class SharedResults:
             return cast("Result", entry.value)
         async with entry.lock:
             if not self._is_fresh(entry, seconds):
+                await wait()
                 started_at = self.clock()
                 entry.value = await compute()
                 entry.computed_at = self.clock()

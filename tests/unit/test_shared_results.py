@@ -52,6 +52,21 @@ async def test_a_quick_result_is_used_for_the_seconds_that_were_asked_for(clock:
     assert await shared.get("a", compute, seconds=2) == 3
 
 
+async def test_waiting_before_it_is_no_part_of_the_duration(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=1)
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+        clock.now += 5
+
+    assert await shared.get("a", compute, wait=wait) == 1
+    clock.now += 19
+    assert await shared.get("a", compute, wait=wait) == 1
+    clock.now += 1
+    assert await shared.get("a", compute, wait=wait) == 2
+    assert await SharedResults(times=0, clock=clock).get("a", compute, wait=wait) == 3
+
+
 async def test_many_at_once_compute_once(clock: SettableClock) -> None:
     shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=1)
     assert await asyncio.gather(*(shared.get("a", compute) for _ in range(50))) == [1] * 50

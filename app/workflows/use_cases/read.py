@@ -181,12 +181,14 @@ async def enrollments_by_place(
     """The enrollments by place (`count_by_place`), shared by all readers of the workflow; None while counting
     them takes too long."""
     key = ("standing", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(_count, work, count_by_place, workflow_id), seconds)
+    count = partial(_count, work, count_by_place, workflow_id)
+    return await work.runtime.counts.get(key, count, seconds, wait=work.resume)
 
 
 async def _visits(work: Work, workflow_id: UUID, seconds: float) -> list[VisitCount] | None:
     key = ("visits", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(_count, work, count_visits, workflow_id), seconds)
+    count = partial(_count, work, count_visits, workflow_id)
+    return await work.runtime.counts.get(key, count, seconds, wait=work.resume)
 
 
 async def _count(
@@ -194,7 +196,6 @@ async def _count(
 ) -> list[Row] | None:
     """The rows; None when counting took too long. That is shared too, so that not every reader waits for
     it."""
-    await work.resume()
     try:
         return await query(work.session, workflow_id)
     except CountStopped:
