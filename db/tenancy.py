@@ -9,13 +9,15 @@ statement of Advanced Alchemy."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from advanced_alchemy.filters import StatementTypeT
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import QueryableAttribute, Session, SessionTransaction, UOWTransaction, attributes
 from sqlalchemy.orm.strategy_options import _AbstractLoad
@@ -40,6 +42,7 @@ def bind_by(function: str, values: int) -> str:
 BIND_ACCOUNT = bind_by("bind_account", 2)
 
 Row = TypeVar("Row", bound=Base)
+Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class WrongTenantError(Exception):
@@ -61,11 +64,13 @@ class Credential(msgspec.Struct, frozen=True):
 
 class BoundTransaction(msgspec.Struct):
     """What the first statement of a transaction found: the clock, and the versions of the account's catalogs,
-    in the order of `FAMILIES` of `db/queries/catalogs.py`. `wrote_or_locked` is whether the transaction wrote
-    or locked anything since."""
+    in the order of `FAMILIES` of `db/queries/catalogs.py`. `driver` is the connection that the transaction
+    has (`db/queries/driver_statements.py`); `wrote_or_locked` is whether it wrote or locked anything
+    since."""
 
     now: datetime
     versions: Sequence[int] | None
+    driver: Driver
     wrote_or_locked: bool = False
 
 
@@ -84,17 +89,38 @@ def bind(session: Session, transaction: SessionTransaction, connection: Connecti
     seconds: float | None = info.get("statement_seconds")
     timeout = None if seconds is None else str(int(seconds * 1000))
     if credential is None:
-        values = (info.get("account_id"), info.get("user_id"), timeout)
-        moment, versions, _ = connection.exec_driver_sql(BIND_ACCOUNT, values).one()
+        row = _first_row(connection, BIND_ACCOUNT, (info.get("account_id"), info.get("user_id"), timeout))
     else:
-        proof = (*credential.values, timeout)
-        row = connection.exec_driver_sql(credential.statement, proof).one_or_none()
-        if row is None:
-            return
-        moment, versions, *info["caller"], _ = row
-        info["user_id"], info["account_id"] = info["caller"][0], info["caller"][3]
+        row = _first_row(connection, credential.statement, (*credential.values, timeout))
+    if row is None:  # no such caller
+        return
+    moment, versions, *caller, _ = row
+    if credential is not None:
+        info["caller"] = caller
+        info["user_id"], info["account_id"] = caller[0], caller[3]
     info["now"] = moment
-    info["bound"] = connection.info["bound"] = BoundTransaction(moment, versions)
+    driver = cast("Driver", connection.connection.driver_connection)
+    info["bound"] = connection.info["bound"] = BoundTransaction(moment, versions, driver)
+
+
+def _first_row(connection: Connection, statement: str, values: tuple[object, ...]) -> asyncpg.Record | None:
+    """The row of the first statement of a transaction; None when there is none. It is run by the driver's
+    cursor, because every request runs it, and SQLAlchemy would describe its columns anew each time. After an
+    error the connection leaves the pool."""
+    try:
+        cursor = connection.connection.cursor()
+        cursor.execute(statement, values)
+        row: asyncpg.Record | None = cursor.fetchone()
+    except BaseException as error:
+        connection.invalidate(error)
+        driver_error = connection.dialect.loaded_dbapi.Error
+        if not isinstance(error, driver_error):
+            raise
+        raise DBAPIError.instance(
+            statement, None, error, driver_error, hide_parameters=True, connection_invalidated=True,
+            dialect=connection.dialect,
+        ) from error  # fmt: skip
+    return row
 
 
 @event.listens_for(TenantSession, "after_transaction_end")

@@ -12,14 +12,15 @@ were set before have to be flushed first. A jsonb parameter is JSON as text."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.connection import is_plain_read
 from db.queries.statements import ColumnsDifferError, SqlValue, StructT
+from db.tenancy import BoundTransaction, Driver, begin
 
 T = TypeVar("T")
 # The server ends the session, and tells before it closes the connection; or the connection was cut in the
@@ -30,7 +31,6 @@ LOST = (
     | asyncpg.CrashShutdownError
     | asyncpg.InternalClientError
 )
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DriverStatement(Generic[StructT]):
@@ -81,26 +81,29 @@ async def run(session: AsyncSession, sql: str, /, *values: SqlValue) -> None:
     await _run(session, sql, lambda driver: driver.fetch(sql, *values))
 
 
-async def _run(session: AsyncSession, sql: str, call: Callable[[Connection], Awaitable[T]]) -> T:
-    connection = await session.connection()  # begins the transaction if none runs
+async def _run(session: AsyncSession, sql: str, call: Callable[[Driver], Awaitable[T]]) -> T:
+    bound = await begin(session)
     if not is_plain_read(sql):  # as `note_write` does, on the same object, for SQLAlchemy's statements
-        session.info["bound"].wrote_or_locked = True
-    driver = cast("Connection", (await connection.get_raw_connection()).driver_connection)
+        bound.wrote_or_locked = True
     try:
-        return await call(driver)
+        return await call(bound.driver)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        raise await _error_of(connection, driver, sql, error) from error
+        lost = bound.driver.is_closed() or isinstance(error, OSError | LOST)
+        if lost:
+            await _invalidate(session, bound, error)
+        raise _error_of(sql, error, lost=lost) from error
     except asyncio.CancelledError as error:
-        await connection.invalidate(error)  # the server may still be running the statement
+        await _invalidate(session, bound, error)  # the server may still be running the statement
         raise
 
 
-async def _error_of(
-    connection: AsyncConnection, driver: Connection, sql: str, error: Exception
-) -> DBAPIError:
-    """The error as SQLAlchemy raises it. A lost connection leaves the pool."""
-    lost = driver.is_closed() or isinstance(error, OSError | LOST)
-    if lost:
-        await connection.invalidate(error)
+async def _invalidate(session: AsyncSession, bound: BoundTransaction, error: BaseException) -> None:
+    """Takes the connection of the transaction out of the pool."""
+    if session.info.get("bound") is bound:
+        await (await session.connection()).invalidate(error)
+
+
+def _error_of(sql: str, error: Exception, *, lost: bool) -> DBAPIError:
+    """The error as SQLAlchemy raises it."""
     kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else DBAPIError
     return kind(sql, None, error, hide_parameters=True, connection_invalidated=lost)

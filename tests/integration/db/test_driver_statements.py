@@ -17,7 +17,6 @@ from app.web.problems import problem_of
 from db.connection import open_engine
 from db.ids import uuid7
 from db.queries.driver_statements import (
-    Connection,
     DriverStatement,
     _run,
     fetch_number,
@@ -26,7 +25,7 @@ from db.queries.driver_statements import (
     run,
 )
 from db.queries.statements import ColumnsDifferError, execute
-from db.tenancy import begin, session_maker
+from db.tenancy import Driver, begin, session_maker
 from tests.support.world import World
 
 INSERT = "insert into contacts (id, email) values ($1, $2)"
@@ -108,7 +107,7 @@ async def test_a_lost_connection_leaves_the_pool(world: World, settings: Setting
 async def test_a_driver_that_lost_track_of_its_connection_leaves_the_pool(
     world: World, settings: Settings
 ) -> None:
-    async def cut(_driver: Connection) -> None:
+    async def cut(_driver: Driver) -> None:
         raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
 
     async with session_of(settings, await world.account()) as session:
