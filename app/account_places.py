@@ -8,8 +8,8 @@ process. Scripts leave one place to people, if there is more than one. A request
 is refused with 503."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
 from typing import Literal, TypeAlias
@@ -24,6 +24,7 @@ from app.errors import Unavailable
 from db.queries.heavy_places import take_heavy_place
 
 AccountKey: TypeAlias = UUID | None  # None for all callers whose account is not known yet
+GiveBack: TypeAlias = Callable[[], None]
 HEAVY_WAIT_SECONDS = 1.5
 CONNECTION_WAIT_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.03, 0.2  # between two claims
@@ -62,6 +63,27 @@ class _Line:
         self.places = asyncio.Semaphore(places)
         self.scripts = asyncio.Semaphore(for_scripts(places))
 
+    def is_free(self, *, script: bool) -> bool:
+        """Whether `take` returns at once."""
+        return not self.places.locked() and not (script and self.scripts.locked())
+
+    async def take(self, *, script: bool) -> None:
+        """Waits for a place."""
+        if script:
+            await self.scripts.acquire()
+        try:
+            await self.places.acquire()
+        except BaseException:
+            if script:
+                self.scripts.release()
+            raise
+
+    def give_back(self, *, script: bool) -> None:
+        """Frees a place."""
+        self.places.release()
+        if script:
+            self.scripts.release()
+
 
 def for_scripts(places: int) -> int:
     """How many of the places scripts may hold."""
@@ -79,46 +101,55 @@ class PlaceQueue:
         self._waits, self._refused = WAITS.labels(name), REFUSED.labels(name)
         self._accounts: WeakValueDictionary[AccountKey, _Line] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def place(self, account_id: AccountKey, *, script: bool = False) -> AsyncIterator[None]:
-        """Holds a place of the account. Raises `Unavailable` when none gets free in time."""
+    async def take(self, account_id: AccountKey, *, script: bool = False) -> GiveBack:
+        """Waits for a place of the account; returns what frees it. Raises `Unavailable` when none gets free
+        in time."""
         line = self._accounts.get(account_id)
         if line is None:
             line = self._accounts[account_id] = _Line(self.places)
         started_at = perf_counter()
-        async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(self.wait_seconds):
-                    if script:
-                        await held.enter_async_context(line.scripts)
-                    await held.enter_async_context(line.places)
-            except TimeoutError:
-                self._refused.inc()
-                raise Unavailable(self._refusal) from None
-            self._waits.observe(perf_counter() - started_at)
+        try:
+            async with asyncio.timeout(None if line.is_free(script=script) else self.wait_seconds):
+                await line.take(script=script)
+        except TimeoutError:
+            self._refused.inc()
+            raise Unavailable(self._refusal) from None
+        self._waits.observe(perf_counter() - started_at)
+        return partial(line.give_back, script=script)
+
+    @asynccontextmanager
+    async def place(self, account_id: AccountKey, *, script: bool = False) -> AsyncIterator[None]:
+        """Holds a place of the account. Raises `Unavailable` when none gets free in time."""
+        give_back = await self.take(account_id, script=script)
+        try:
             yield
+        finally:
+            give_back()
 
 
 class Turn:
     """The places that one request holds. It may give them back while it waits for another request."""
 
-    def __init__(self, places: Callable[[], AbstractAsyncContextManager[None]]) -> None:
-        self._places = places
-        self._held: AsyncExitStack | None = None
+    def __init__(self, queues: Sequence[PlaceQueue], account_id: AccountKey, *, script: bool) -> None:
+        self._queues, self._account_id, self._script = queues, account_id, script
+        self._held: list[GiveBack] = []
 
     async def take(self) -> None:
         """Waits for the places, unless the request holds them. Raises `Unavailable` when none gets free in
         time."""
-        if self._held is None:
-            held = AsyncExitStack()
-            await held.enter_async_context(self._places())
-            self._held = held
+        if self._held:
+            return
+        try:
+            for queue in self._queues:
+                self._held.append(await queue.take(self._account_id, script=self._script))
+        except BaseException:
+            self.give_back()
+            raise
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
         """Frees the places. A second call does nothing."""
-        held, self._held = self._held, None
-        if held is not None:
-            await held.aclose()
+        while self._held:
+            self._held.pop()()
 
 
 class AccountPlaces:
@@ -128,21 +159,22 @@ class AccountPlaces:
         self.heavy = PlaceQueue("heavy", heavy, HEAVY_WAIT_SECONDS, TOO_MANY_HEAVY)
         self.connections = PlaceQueue("connection", connections, CONNECTION_WAIT_SECONDS, TOO_MANY_REQUESTS)
 
-    @asynccontextmanager
-    async def turn(self, account_id: AccountKey, *, heavy: bool, script: bool = False) -> AsyncIterator[None]:
-        """Holds what a request of the account needs in this process. Raises `Unavailable` when it does not
-        get that in time."""
-        async with AsyncExitStack() as held:
-            if heavy:
-                await held.enter_async_context(self.heavy.place(account_id, script=script))
-            await held.enter_async_context(self.connections.place(account_id, script=script))
-            yield
-
     async def take_turn(self, account_id: AccountKey, *, heavy: bool, script: bool = False) -> Turn:
-        """As `turn`, until it is given back."""
-        turn = Turn(partial(self.turn, account_id, heavy=heavy, script=script))
+        """Takes what a request of the account needs in this process, until it is given back. Raises
+        `Unavailable` when it does not get that in time."""
+        queues = (self.heavy, self.connections) if heavy else (self.connections,)
+        turn = Turn(queues, account_id, script=script)
         await turn.take()
         return turn
+
+    @asynccontextmanager
+    async def turn(self, account_id: AccountKey, *, heavy: bool, script: bool = False) -> AsyncIterator[None]:
+        """As `take_turn`, for a block."""
+        turn = await self.take_turn(account_id, heavy=heavy, script=script)
+        try:
+            yield
+        finally:
+            turn.give_back()
 
     async def claim(self, session: AsyncSession, *, script: bool = False) -> None:
         """Takes a place for heavy queries, shared by all processes, until the transaction ends. Between two

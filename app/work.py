@@ -221,7 +221,7 @@ class Work:
         for another request."""
         await self.session.rollback()
         if self.turn is not None:
-            await self.turn.give_back()
+            self.turn.give_back()
 
     async def resume(self) -> None:
         """Wait for the places again that `pause` gave back; without a pause it does nothing."""
@@ -236,7 +236,7 @@ class Work:
                 await close_session(self.session)
             finally:
                 if self.turn is not None:
-                    await self.turn.give_back()
+                    self.turn.give_back()
 
     @cached_property
     def accounts(self) -> AccountRepository:

@@ -1,11 +1,11 @@
 """Begins the unit of work of a request, for the caller of its session or token."""
 
-from contextlib import AsyncExitStack
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.account_places import AccountKey, AccountPlaces, RequestCost
+from app.account_places import AccountKey, AccountPlaces, RequestCost, Turn
 from app.permissions import Role, allowed
 from app.runtime import Runtime
 from app.work import Caller, Principal, Work, close_session
@@ -75,21 +75,20 @@ class Principals:
     async def _open(
         self, account: AccountKey, cost: RequestCost, credential: Credential, request_id: str | None
     ) -> Work | None:
-        async with AsyncExitStack() as unfinished:
-            turn = await self.places.take_turn(account, heavy=cost.heavy, script=cost.script)
-            unfinished.push_async_callback(turn.give_back)
-            session = self.runtime.sessions()
-            unfinished.push_async_callback(close_session, session)
+        turn = await self.places.take_turn(account, heavy=cost.heavy, script=cost.script)
+        session, work = self.runtime.sessions(), None
+        try:
             session.info["statement_seconds"] = cost.statement_seconds
             record = await sign_in(session, credential)
-            if record is None:
-                return None
-            session.info["catalogs"] = self.runtime.catalogs
-            me = _principal(record)
-            work = Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
-            work.turn = turn
-            unfinished.pop_all()
+            if record is not None:
+                session.info["catalogs"] = self.runtime.catalogs
+                me = _principal(record)
+                work = Work(self.runtime, session, me.actor, principal=me, request_id=request_id)
+                work.turn = turn
             return work
+        finally:
+            if work is None:
+                await _abandon(session, turn)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """See `app.web.auth.Directory`."""
@@ -106,6 +105,13 @@ class Principals:
     async def note_use(self, digest: bytes) -> None:
         """See `app.web.auth.Directory`."""
         await self.lookup.by_access_token(digest)
+
+
+async def _abandon(session: AsyncSession, turn: Turn) -> None:
+    try:
+        await close_session(session)
+    finally:
+        turn.give_back()
 
 
 def _principal(row: PrincipalRecord) -> Principal:
