@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-PARTS = 5
+# Opening a connection to Redis and asking it takes some twenty turns of the event loop.
+PARTS = 30
 
 
 @asynccontextmanager
