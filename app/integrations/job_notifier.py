@@ -6,6 +6,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import get_args
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 from redis.asyncio import Redis
@@ -30,7 +31,7 @@ from jobs.settings import (
 log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 30.0
 PATIENCE_SECONDS = 0.5
-GIVE_UP_SECONDS = 5.0  # of the client itself: longer than the event loop is ever held
+CONNECT_SECONDS = 5.0  # of the client itself: longer than the event loop is ever held
 SKIP_SECONDS = 5.0
 
 
@@ -43,6 +44,15 @@ class Enqueued(Enum):
     UNREACHABLE = auto()
 
 
+class _Attempts:
+    """The attempts to enqueue the turns of one task and account, which have numbers."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.latest = self.finished = 0  # their numbers
+        self.reached = False  # whether Redis answered the last one that finished
+
+
 class JobNotifier:
     """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a job is given up after
     half a second, in which this process was not busy itself; no other is tried for five seconds, and one log
@@ -52,20 +62,31 @@ class JobNotifier:
         self.timeout = int(lease_seconds) + TIMEOUT_BEYOND_LEASE
         self.redis = Redis.from_url(
             redis_url,
-            socket_timeout=GIVE_UP_SECONDS,
-            socket_connect_timeout=GIVE_UP_SECONDS,
+            socket_timeout=None,  # each call waits with `patience`
+            socket_connect_timeout=CONNECT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self.queues: dict[TurnName, RedisQueue] = {
             name: RedisQueue(self.redis, name=queue_name(name)) for name in get_args(TurnName)
         }
+        self._attempts: WeakValueDictionary[tuple[TurnName, UUID], _Attempts] = WeakValueDictionary()
         self._warned_at = -WARNING_INTERVAL_SECONDS
         self._skip_until = 0.0
 
     async def __call__(self, task: TurnName, account_id: UUID) -> bool:
         """Enqueues a turn, and the one that follows while the first is queued or running: a turn that runs
-        may have looked already. False when Redis did not answer."""
-        return await self._enqueue_one_of(task, account_id, slots=1, hops=0)
+        may have looked already. Calls that come while a call for the same turns is under way share the next
+        one. False when Redis did not answer."""
+        attempts = self._attempts.get((task, account_id))
+        if attempts is None:
+            attempts = self._attempts[task, account_id] = _Attempts()
+        latest_before = attempts.latest
+        async with attempts.lock:
+            if attempts.finished <= latest_before:  # none has begun since
+                number = attempts.latest = attempts.latest + 1
+                attempts.reached = await self._enqueue_one_of(task, account_id, slots=1, hops=0)
+                attempts.finished = number
+            return attempts.reached
 
     async def for_certain(self, task: TurnName, account_id: UUID) -> bool:
         """Enqueues a turn, in another slot if need be: workers that were killed leave their keys behind. A

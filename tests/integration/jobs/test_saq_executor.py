@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app.engine.core.steps import SendEmail, UpdateField
 from app.engine.core.triggers import ContactCreated
 from app.integrations import job_notifier
-from app.integrations.job_notifier import JobNotifier
+from app.integrations.job_notifier import Enqueued, JobNotifier
 from app.operations.circuit_breakers import try_now
 from app.ports import Refused
 from app.runtime import Runtime
@@ -55,6 +55,30 @@ async def test_a_turn_and_the_one_after_it_are_enqueued_once(redis: Redis, setti
     assert 2 <= len(waiting) <= len(numbers)
     await notifier.beside("advance", account)
     assert await notifier.queues["advance"].count("queued") == len(waiting) + 1
+    await notifier.close()
+
+
+async def test_calls_that_come_meanwhile_share_the_next_attempt(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifier, account, attempts = JobNotifier(settings.redis_url, settings.lease_seconds), UUID(int=7), 0
+
+    async def enqueue(*_: object) -> Enqueued:
+        nonlocal attempts
+        attempts += 1
+        await asyncio.sleep(0)
+        return Enqueued.ACCEPTED
+
+    monkeypatch.setattr(notifier, "_enqueue", enqueue)
+    assert await asyncio.gather(*(notifier("match", account) for _ in range(10))) == [True] * 10
+    assert attempts == 2, "the one under way may have been too early for the others"
+    await asyncio.gather(notifier("match", account), notifier("match", UUID(int=8)))
+    assert attempts == 4, "each later call and each account has its own"
+    calls = [asyncio.create_task(notifier("match", account)) for _ in range(3)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert attempts == 6, "one that was canceled counts for nobody"
     await notifier.close()
 
 
