@@ -24,6 +24,7 @@ log = structlog.get_logger("switchyard.connections")
 LINGER_SECONDS = 5.0  # how long a closed connection may still send its remaining data
 PIPELINED = 16
 ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n%s\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TIMEOUT = ANSWER % (b"408 Request Timeout", b"")
 BUSY = ANSWER % (b"503 Service Unavailable", b"retry-after: 10\r\n")
 
@@ -40,6 +41,39 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long response
     read_bytes: int = 16_000
     keeps_idle: bool = False  # at the end of the server idle connections stay open for their timeout
+
+
+class JoinedWrites(asyncio.Transport):
+    """What uvicorn writes an answer to. It sends the head together with the body that follows: each write is
+    a system call and wakes the client."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport, self._loop = transport, loop
+        self._head: bytes | None = None
+        self._head_sent = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._head_sent = True
+            self._transport.writelines((head, data))
+        elif self._head_sent or data == CONTINUE:
+            self._transport.write(data)
+        else:
+            self._head = bytes(data)
+            self._loop.call_soon(self._flush)  # a body that has to be waited for comes later
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head is not None and not self._transport.is_closing():
+            self.write(b"")
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -116,9 +150,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._enter("body")
+        before: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
-        if self.is_ending and self.cycle is not None:
-            self.cycle.keep_alive = False
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle is not before:
+            cycle.transport = JoinedWrites(self.transport, self.loop)
+        if cycle is not None and self.is_ending:
+            cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._enter("idle")

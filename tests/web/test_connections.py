@@ -19,7 +19,8 @@ LONG = 30_000_000
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """/read reads the body, /long answers a long one, anything else answers without reading."""
+    """/read reads the body, /long answers a long one, /late answers it later than the head, anything else
+    answers without reading."""
     body = b"ok"
     if scope["path"] == "/read":
         while True:
@@ -32,6 +33,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         body = b"x" * LONG
     length = str(len(body)).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    if scope["path"] == "/late":
+        await receive()  # the rest of the request, which the client sends when it has the head
     await send({"type": "http.response.body", "body": body})
 
 
@@ -176,6 +179,29 @@ async def test_client_that_reads_steadily_gets_the_whole_response(port: int) -> 
         await asyncio.sleep(0.02)
     writer.close()
     assert received > LONG
+
+
+async def test_the_head_of_an_answer_does_not_wait_for_a_late_body(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        writer.write(b"x")
+        assert await reader.readexactly(2) == b"ok"
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"\r\n\r\nok")
+    writer.close()
+
+
+async def test_a_client_that_asks_may_send_its_body(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"x")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 OK")
+    writer.close()
 
 
 async def test_connections_per_client_are_limited(port: int) -> None:
