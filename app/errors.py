@@ -1,7 +1,10 @@
 """Errors with a message for the caller. Use cases raise them; `app/web/errors.py` turns them into
 responses."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
 
 
 class NotNow(Exception):
@@ -27,12 +30,32 @@ class NotFound(SwitchyardError):
         super().__init__(message or f"This account has no such {what}.")
 
 
-class Conflict(SwitchyardError):
-    """The state doesn't allow it, or changed in the meantime (409). `current` is the current state."""
+class FieldConflict(msgspec.Struct, frozen=True):
+    """A field that two callers changed: `field` is its name in the form, `yours` and `theirs` are the values
+    as text, and `changed_by` stored theirs."""
 
-    def __init__(self, message: str, current: object = None) -> None:
+    field: str
+    label: str
+    yours: str
+    theirs: str
+    changed_by: str
+    changed_at: datetime
+
+
+class Conflict(SwitchyardError):
+    """The state doesn't allow it, or changed in the meantime (409). `current` is the current state. `fields`
+    are those that someone else changed too; `untouched` are fields of the form that only someone else
+    changed: a form that is shown again shows their current values."""
+
+    def __init__(
+        self,
+        message: str,
+        current: object = None,
+        fields: Sequence[FieldConflict] = (),
+        untouched: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
-        self.current = current
+        self.current, self.fields, self.untouched = current, fields, untouched
 
 
 class Unconfirmed(Conflict):

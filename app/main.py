@@ -21,6 +21,7 @@ from app.contacts.filter_controllers import ContactFilterController
 from app.enrollments.controllers import (
     EffectController,
     EnrollmentController,
+    EnterController,
     WhyController,
     WorkflowEnrollmentController,
 )
@@ -90,6 +91,7 @@ ROUTES: list[ControllerRouterHandler] = [
     audit,
     WorkflowEnrollmentController,
     EnrollmentController,
+    EnterController,
     WhyController,
     ApprovalController,
     NotificationController,

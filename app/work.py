@@ -140,8 +140,10 @@ class Work:
         subject_kind: str,
         subject_id: object,
         changes: "Changes | None" = None,
+        rev: int | None = None,
     ) -> None:
-        """Add an audit entry in this transaction. `changes` is field name to [from, to]."""
+        """Add an audit entry in this transaction. `changes` is field name to [from, to], `rev` the revision
+        of the contact that the change brought."""
         self.session.add(
             AuditLog(
                 id=uuid7(),
@@ -155,6 +157,7 @@ class Work:
                 subject_id=str(subject_id),
                 changes={name: list(pair) for name, pair in (changes or {}).items()},
                 request_id=self.request_id,
+                rev=rev,
             )
         )
 

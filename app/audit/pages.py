@@ -19,13 +19,13 @@ def entry_of(entry: AuditLog | EntryOfContact) -> AuditEntry:
         entry.action,
         entry.subject_kind,
         entry.subject_id,
-        list(_changes_of(entry.changes)),
+        list(changes_of(entry.changes)),
         entry.request_id,
         PAGES.get(entry.subject_kind, "").format(entry.subject_id),
     )
 
 
-def _changes_of(stored: JsonObject) -> Iterator[FieldChange]:
+def changes_of(stored: JsonObject) -> Iterator[FieldChange]:
     """The stored changes, each `[before, after]`, by field name."""
     for field, pair in sorted(stored.items()):
         before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)

@@ -1,2 +1,2 @@
-"""Contacts: the list (`listing`), the pages (`pages`), changes of one contact (`use_cases`) and of many
-(`selection`, `bulk`)."""
+"""Contacts: the list (`listing`), the pages (`pages`, `timeline`), changes of one contact (`use_cases`,
+`conflicts`) and of many (`selection`, `bulk`)."""

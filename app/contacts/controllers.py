@@ -50,12 +50,15 @@ from app.contacts.schemas import (
     ContactPage,
     ContactSaved,
     ContactView,
+    NewContactForm,
     SelectedContact,
     SelectedContacts,
     TagNameForm,
+    Timeline,
     ValueForm,
     ValuePage,
 )
+from app.contacts.timeline import timeline_page
 from app.contacts.use_cases import (
     Catalogs,
     add_tag,
@@ -170,14 +173,17 @@ class ContactController(Controller):
     async def new(self, work: NamedDependency[Work]) -> ContactFormPage:
         """The form for a new contact."""
         fields = editable_fields(await work.fields.catalog())
-        create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
+        create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=NewContactForm)
+        tags = list((await work.tags.names()).values())
         zone = (await work.accounts.own()).time_zone
-        return ContactFormPage(None, fields, list(time_zones()), zone, actions(create))
+        return ContactFormPage(None, fields, list(time_zones()), zone, actions(create), tags)
 
     @post(form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
-    async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactSaved]:
-        """Creates a contact. Email address and external ID are unique in the account."""
-        contact = await create_contact(work, data.sent())
+    async def create(
+        self, data: JSONBody[NewContactForm], work: NamedDependency[Work]
+    ) -> Saved[ContactSaved]:
+        """Creates a contact with its tags. Email address and external ID are unique in the account."""
+        contact = await create_contact(work, data.sent(), data.tags)
         return saved(work, contact, f"{contact.name} was added.", created=True)
 
     @post("/bulk/tags", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY, kind=BULK)
@@ -228,7 +234,29 @@ class ContactController(Controller):
         """One contact: its fields, tags, workflows and history. A deleted contact is shown with a button that
         restores it. With `fields` (names of a contact's fields, or “actions”) JSON has only these."""
         parts = read_parts(fields) if fields and not request.wants_html else []
-        return await (selected_contact(work, contact_id, parts) if parts else contact_page(work, contact_id))
+        if parts:
+            return await selected_contact(work, contact_id, parts)
+        return await contact_page(work, contact_id, drawn=request.wants_html)
+
+    @get(
+        "/{contact_id:uuid}/timeline",
+        page="contacts/timeline.html",
+        fragment="contacts/_timeline.html",
+        guards=[may(Permission.VIEW)],
+    )
+    async def timeline(
+        self,
+        contact_id: FromPath[UUID],
+        work: NamedDependency[Work],
+        kind: FromQuery[str] = "",
+        after: FromQuery[str] = "",
+        before: FromQuery[str] = "",
+        limit: Limit = None,
+    ) -> Timeline:
+        """What happened to a contact, newest first: changes, visits of steps, messages, notes and tasks.
+        `kind` is change, step, message, note or task; `after` and `before` come from `next` and
+        `previous`."""
+        return await timeline_page(work, contact_id, kind, after, before, limit)
 
     @partial_update(
         "/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT
@@ -236,7 +264,9 @@ class ContactController(Controller):
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
     ) -> Saved[ContactSaved]:
-        """Changes the fields that are sent. An outdated `rev` gives 409 with the current values."""
+        """Changes the fields that are sent. `rev` is the revision that the caller saw: a value that the
+        caller left alone doesn't undo a later change, and a field that someone else changed too gives 409
+        with both values."""
         return saved(work, await update_contact(work, contact_id, data.sent(), data.rev), "Saved.")
 
     @get("/{contact_id:uuid}/edit", page="contacts/edit.html", guards=[may(EDIT)])

@@ -1,20 +1,24 @@
 """The values that a contact can store, and its display name. `normalize` is the entry point: forms, the API
 and imports all use it."""
 
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from app.filters.facts import UTC_ZONE
 from app.filters.field_values import options_of, value_of
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
 from app.filters.normalize import LONGEST, Value, normalize_value, storable
-from app.json_types import Json
+from app.json_types import Json, JsonObject
 
 # Built-in fields that aren't free text: the owner and the consents.
 NON_TEXT_FIELDS = ("owner", "email_consent", "sms_consent")
 FieldInput: TypeAlias = "Json | UUID"  # a value as a form or the API sends it
+Spellings: TypeAlias = Sequence[object]  # of a value: as it is stored, as it was typed, as the audit has it
 UniqueKey: TypeAlias = Literal["email", "external_id"]
 UNIQUE: tuple[UniqueKey, ...] = ("email", "external_id")
 FALLBACKS = ("email", "company", "phone", "external_id")  # they name a contact without a name
@@ -72,11 +76,24 @@ def _text(spec: FieldSpec, value: object) -> str:
     return str(value)
 
 
+class ContactChoice(msgspec.Struct):
+    """A contact to choose in a form; `detail` tells contacts of one name apart."""
+
+    id: UUID
+    name: str
+    detail: str
+
+
 def nameless(values: Mapping[str, object]) -> str | None:
     """An error message when the values do not identify a contact, else None."""
     if any(values.get(key) for key in NAMING):
         return None
     return "Enter at least a name, an email address, a company, a phone number or an external ID."
+
+
+def form_name(key: str) -> str:
+    """The name of a field in forms, by its key."""
+    return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
 
 
 def display_name(values: Mapping[str, object]) -> str:
@@ -90,3 +107,69 @@ def contact_name(first: str | None, last: str | None, *others: str | None) -> st
     if first or last:
         return f"{first} {last}" if first and last else first or last or ""
     return next((text for text in others if text), "") or "Unnamed contact"
+
+
+class RevisionChange(Protocol):
+    """What an audit entry says about a revision of a contact."""
+
+    @property
+    def rev(self) -> int: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def actor_name(self) -> str: ...
+    @property
+    def changes(self) -> JsonObject: ...
+
+
+class LaterEdit(msgspec.Struct, frozen=True):
+    """What became of a field after a revision: its value in that revision, and its last change."""
+
+    before: Json
+    actor_name: str
+    occurred_at: datetime
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The fields of a form that was filled in on an older revision: those to write, those that its author
+    left alone although someone else changed them, and those that both changed."""
+
+    own: list[str]
+    untouched: list[str]
+    disputed: list[str]
+
+
+def edits_since(changes: Iterable[RevisionChange], rev: int, current: int) -> dict[str, LaterEdit] | None:
+    """What became of each field between two revisions; None when the changes are incomplete. Several entries
+    may have brought one revision."""
+    edits: dict[str, LaterEdit] = {}
+    covered: set[int] = set()
+    for change in changes:
+        covered.add(change.rev)
+        for key, pair in change.changes.items():
+            first = pair[0] if isinstance(pair, list) and pair else None
+            before = edits[key].before if key in edits else first
+            edits[key] = LaterEdit(before, change.actor_name, change.occurred_at)
+    complete = rev <= current and covered == set(range(rev + 1, current + 1))
+    return edits if complete else None
+
+
+def compare(
+    sent: Mapping[str, Spellings], stored: Mapping[str, Spellings], edits: Mapping[str, LaterEdit]
+) -> Comparison:
+    """Compares what a form sends with what is stored. A field is disputed when its stored value is neither
+    that of the form's revision nor the one that is sent."""
+    result = Comparison([], [], [])
+    for key, spellings in sent.items():
+        edit, now = edits.get(key), stored[key]
+        if edit is None or spellings[0] == now[0] or _matches(now, edit.before):
+            result.own.append(key)
+        elif _matches(spellings, edit.before):
+            result.untouched.append(key)
+        else:
+            result.disputed.append(key)
+    return result
+
+
+def _matches(spellings: Spellings, value: Json) -> bool:
+    return value in spellings or (value is None and "" in spellings)

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.contacts.domain import ContactChoice, contact_name
 from app.contacts.schemas import Chip, ContactView, ListColumn, NewCondition, SelectOption, members_of
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
+from app.filters.contact_columns import ContactColumns
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import (
     CHOICE_TYPES,
@@ -29,16 +31,18 @@ from app.filters.fields import (
     unknown_field,
 )
 from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
+from app.work import Work
 from db.filters import where
 from db.models import Contact
 from db.queries.contact_conditions import Clause, live_or_deleted, matches_search
-from db.queries.contact_pages import SORTS, SortValue
+from db.queries.contact_pages import SORTS, SortValue, fetch_contact_page
 
 PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
 SHORT_CHIP = 3  # values of a condition that a chip shows
+MOST_CHOICES = 20
 # What `fields` may name: the parts of a contact, and what the caller may do from here.
 PARTS = (*ContactView.__struct_fields__, "actions")
 FIX_SEGMENT = "Open the segment and edit its filter."
@@ -131,6 +135,30 @@ def clean_search(q: str) -> str:
     if len(q) > LONGEST_SEARCH or "\0" in q:
         raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} printable characters."})
     return " ".join(q.split())
+
+
+async def find_choices(work: Work, q: str) -> list[ContactChoice]:
+    """The contacts to choose from in a form of another screen: those that a search of the list finds, newest
+    first, at most `MOST_CHOICES`; without text none. Raises `Invalid`."""
+    q = clean_search(q)
+    if not q:
+        return []
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    clause = condition(Group(), q, await work.fields.catalog(), zone, work.now)
+    rows, _ = await fetch_contact_page(
+        work.session, clause, "created_at", descending=True, limit=MOST_CHOICES
+    )
+    return [choice_of(row) for row in rows]
+
+
+def choice_of(contact: ContactColumns) -> ContactChoice:
+    """A contact as forms offer it."""
+    name = contact_name(
+        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
+        contact.external_id,
+    )  # fmt: skip
+    detail = " · ".join(text for text in (contact.email, contact.phone, contact.company) if text)
+    return ContactChoice(contact.id, name, detail)
 
 
 def read_sort(sort: str) -> tuple[str, bool]:

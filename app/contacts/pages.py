@@ -31,6 +31,7 @@ from app.contacts.schemas import (
     ContactSaved,
     ContactView,
     FieldView,
+    NamedContact,
     SegmentRef,
     SelectedContact,
     SelectedContacts,
@@ -40,6 +41,7 @@ from app.contacts.schemas import (
     ValuePage,
     field_view,
 )
+from app.contacts.timeline import first_entries
 from app.contacts.use_cases import Catalogs, contact_of, member_name, views_of
 from app.errors import NotFound
 from app.filters.ast import Group
@@ -72,6 +74,7 @@ from db.queries.contact_pages import (
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE = 50
+SHOWN_OF_TIMELINE = 20  # entries on the page of a contact
 
 
 class ContactRows(msgspec.Struct):
@@ -243,11 +246,15 @@ def _retired_fields(fields: Fields, contact: ContactView) -> list[FieldView]:
     ]
 
 
-async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
-    """The page of one contact. Raises `NotFound`."""
+async def contact_page(work: Work, contact_id: UUID, *, drawn: bool = False) -> ContactPage:
+    """The page of one contact, `drawn` with the beginning of its timeline instead of its history. Raises
+    `NotFound`."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
     enrollments = await list_enrollments_of_contact(work.session, contact_id)
-    history = await list_entries_of_contact(work.session, contact_id)
+    labels = {spec.key: spec.label for spec in fields.values()}
+    named = NamedContact(contact_id, contact.name)
+    timeline = await first_entries(work, named, labels, SHOWN_OF_TIMELINE) if drawn else UNSET
+    history = [] if drawn else await list_entries_of_contact(work.session, contact_id)
     notes = [note_view(work, note) for note in await list_notes_of_contact(work.session, contact_id)]
     tasks = [
         shown_task(work, task, contact.name, member_name(fields, task.assignee_id))
@@ -258,7 +265,7 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
         [*editable_fields(fields, contact_id), *_retired_fields(fields, contact)],
         [_enrollment(row) for row in enrollments],
         [entry_of(row) for row in history],
-        {spec.key: spec.label for spec in fields.values()},
+        labels,
         list((await work.tags.names()).values()),
         notes,
         tasks,
@@ -269,6 +276,7 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
             *_note_actions(work, contact, notes),
             *task_actions(work, tasks, when=contact.deleted_at is None),
         ],
+        timeline,
     )
 
 
@@ -300,6 +308,13 @@ def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> li
     return actions(
         action(work, "note", "Add note", f"{href}/notes", permission=EDIT, form=NoteForm, when=live),
         action(work, "task", "Add task", f"{href}/tasks", permission=EDIT, form=TaskForm, when=live),
+        *(
+            action(
+                work, f"edit_note:{note.id}", "Edit note", f"/notes/{note.id}", method="GET",
+                permission=EDIT, when=note.own and live,
+            )
+            for note in notes
+        ),
         *(
             action(
                 work, f"delete_note:{note.id}", "Delete note", f"/notes/{note.id}", method="DELETE",

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.audit.schemas import AuditEntry
+from app.audit.schemas import AuditEntry, FieldChange
 from app.contacts.domain import FieldInput
 from app.contacts.filter_schemas import ConditionEditor
 from app.filters.contact_columns import ContactColumns
@@ -19,6 +19,7 @@ from app.web.actions import Action
 
 MOST_IDS = 10_000
 TAG_NAME = "Enter a tag of 1 to 60 characters."
+MOST_NEW_TAGS = 50
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 _JSON_TYPES = [
     {
@@ -35,8 +36,8 @@ CUSTOM_VALUE = Meta(extra_json_schema={"anyOf": _JSON_TYPES})
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     """A missing field does not change; "" and null clear a field. `fields` has custom fields by id. `rev` is
-    the revision that the caller saw: when it is outdated, nothing is saved (409). `owner` is a member's id,
-    the consents are unknown, granted or denied."""
+    the revision that the caller saw: nothing is saved when someone else has changed one of the fields since
+    (409). `owner` is a member's id, the consents are unknown, granted or denied."""
 
     first_name: Text = UNSET
     last_name: Text = UNSET
@@ -65,9 +66,15 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
         columns: dict[str, FieldInput] = {
             name: value
             for name in self.__struct_fields__
-            if name not in ("fields", "rev") and (value := getattr(self, name)) is not UNSET
+            if name not in ("fields", "rev", "tags") and (value := getattr(self, name)) is not UNSET
         }
         return columns | {f"custom.{field_id}": value for field_id, value in self.fields.items()}
+
+
+class NewContactForm(ContactForm, forbid_unknown_fields=True):
+    """A new contact with its `tags` by name; those that don't exist yet are created."""
+
+    tags: Annotated[list[str], Meta(max_length=MOST_NEW_TAGS)] = []
 
 
 class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -261,6 +268,11 @@ class FieldView(msgspec.Struct):
     retired: bool = False
 
 
+class NamedContact(msgspec.Struct):
+    id: UUID
+    name: str
+
+
 class ContactEnrollment(msgspec.Struct):
     id: UUID
     workflow_id: UUID
@@ -273,9 +285,41 @@ class ContactEnrollment(msgspec.Struct):
     ended_at: datetime | None
 
 
+class TimelineEntry(msgspec.Struct):
+    """Something that happened to a contact. `kind` is change, step, message, note or task; `title` says what,
+    `text` is what the note, task or message says, `state` an outcome or a status. `actor_name` of a step or
+    message is its workflow. `changes` are those of an audit entry; `href` leads to its page, "" for none."""
+
+    at: datetime
+    id: UUID
+    kind: str
+    title: str
+    text: str
+    state: str
+    actor_kind: str
+    actor_name: str
+    changes: list[FieldChange]
+    href: str
+
+
+class Timeline(msgspec.Struct):
+    """What happened to a contact, newest first. `kind` is one kind, or "" for all; `kinds` are label, URL and
+    whether it is shown; `next` and `previous` are URLs, "" for none; `labels` are those of fields by key."""
+
+    items: list[TimelineEntry]
+    contact: NamedContact
+    kind: str
+    kinds: list[tuple[str, str, bool]]
+    next: str
+    previous: str
+    labels: dict[str, str]
+    actions: list[Action] = []
+
+
 class ContactPage(msgspec.Struct):
-    """One contact: its fields in order, its enrollments, and its history, newest first. `members` are the
-    members that a task can be assigned to, by id; members enter due times in `time_zone`."""
+    """One contact: its fields in order, its enrollments, and its history, newest first (`/timeline` beneath
+    its URL has all that happened; a page shows the beginning of that instead). `members` are the members that
+    a task can be assigned to, by id; members enter due times in `time_zone`."""
 
     contact: ContactView
     fields: list[FieldView]
@@ -288,6 +332,7 @@ class ContactPage(msgspec.Struct):
     members: dict[str, str]
     time_zone: str
     actions: list[Action]
+    timeline: Timeline | UnsetType = UNSET
 
 
 class SelectedContact(msgspec.Struct):
@@ -306,13 +351,15 @@ class ContactSaved(msgspec.Struct):
 
 
 class ContactFormPage(msgspec.Struct):
-    """The form for a new contact, or for an existing one; members enter times in `time_zone`."""
+    """The form for a new contact, or for an existing one; members enter times in `time_zone`. `tags` are the
+    names to choose from for a new one."""
 
     contact: ContactView | None
     fields: list[FieldView]
     zones: list[str]
     time_zone: str
     actions: list[Action]
+    tags: list[str] = []
 
 
 class ValuePage(msgspec.Struct):

@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
+from app.contacts.conflicts import own_changes
 from app.contacts.domain import (
     UNIQUE,
     FieldInput,
     UniqueKey,
     contact_name,
+    form_name,
     nameless,
     normalize,
 )
@@ -113,8 +115,10 @@ async def contact_of(work: Work, contact_id: UUID) -> ContactView:
     return view
 
 
-async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> ContactView:
-    """Creates a contact from values by field key. Raises `Invalid`."""
+async def create_contact(
+    work: Work, values: Mapping[str, FieldInput], tags: Sequence[str] = ()
+) -> ContactView:
+    """Creates a contact from values by field key, with tags by name. Raises `Invalid`."""
     await keep_fields(work.session, values)
     catalogs = await Catalogs.of(work)
     if defaults := defaults_of(catalogs.fields):
@@ -134,23 +138,43 @@ async def create_contact(work: Work, values: Mapping[str, FieldInput]) -> Contac
         if not _is_taken(error):
             raise
         raise await _taken(work, clean, None) from None
+    refs = await _tag_new(work, contact.id, tags) if tags else []
     await work.commit()
-    return view_of(contact, catalogs)
+    return msgspec.structs.replace(view_of(contact, catalogs), tags=refs)
+
+
+async def _tag_new(work: Work, contact_id: UUID, names: Sequence[str]) -> list[TagRef]:
+    """Tags a contact that this transaction created; returns its tags, sorted by name."""
+    refs: dict[UUID, TagRef] = {}
+    for name in names:
+        try:
+            tag_id, tag = await ensured_tag(work, name)
+        except Invalid as error:
+            raise Invalid({"tags": error.message}) from None
+        if tag_id in refs:
+            continue
+        refs[tag_id] = TagRef(tag_id, tag)
+        await add_tag_to_contacts(work.session, [contact_id], tag_id)
+        work.audit("tag.added", "contact", contact_id, {"tag": [None, tag]})
+        work.emit("tag.added", contact_id, {"tag_id": str(tag_id)})
+    return sorted(refs.values(), key=_slug)
 
 
 async def update_contact(
     work: Work, contact_id: UUID, values: Mapping[str, FieldInput], rev: int | None
 ) -> ContactView:
-    """Changes only these values, by field key. Raises `Conflict` when `rev` is outdated, `Invalid`,
+    """Changes only these values, by field key. With `rev` a value that the caller left as it was in that
+    revision doesn't undo a later change. Raises `Conflict` when both changed a field, `Invalid`,
     `NotFound`."""
     await keep_fields(work.session, values)
     contact = await _locked(work, contact_id)
     catalogs = await Catalogs.of(work)
-    if rev is not None and rev != contact.rev:
-        raise await _outdated(work, view_of(contact, catalogs))
     # What stays as it is isn't refused, such as a member who has left.
     values = {key: value for key, value in values.items() if not _is_stored(contact, key, value)}
     clean = _clean(catalogs, values)
+    if rev is not None and rev != contact.rev:
+        own = await own_changes(work, view_of(contact, catalogs), catalogs.fields, rev, values, clean)
+        clean = {key: clean[key] for key in own}
     before = {key: _stored(contact, key) for key in clean}
     changes: dict[str, list[Json]] = {
         key: [before[key], value] for key, value in clean.items() if value != before[key]
@@ -316,13 +340,8 @@ def _clean(catalogs: Catalogs, values: Mapping[str, FieldInput]) -> dict[str, Va
     zone = ZoneInfo(catalogs.account.time_zone)
     clean, errors = normalize(values, catalogs.account.default_region, catalogs.fields, zone)
     if errors:
-        raise Invalid({_form_name(key): text for key, text in errors.items()})
+        raise Invalid({form_name(key): text for key, text in errors.items()})
     return clean
-
-
-def _form_name(key: str) -> str:
-    """The name of a field in forms."""
-    return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
 
 
 def _with_owner_names(catalogs: Catalogs, changes: dict[str, list[Json]]) -> dict[str, list[Json]]:
@@ -339,7 +358,7 @@ def _with_owner_names(catalogs: Catalogs, changes: dict[str, list[Json]]) -> dic
 def _refuse_incomplete(fields: Fields, values: Mapping[str, Value]) -> None:
     missing = [spec for spec in required_fields(fields) if values.get(spec.key) is None]
     if missing:
-        raise Invalid({_form_name(spec.key): f"{spec.label} is required." for spec in missing})
+        raise Invalid({form_name(spec.key): f"{spec.label} is required." for spec in missing})
 
 
 def _refuse_nameless(values: Mapping[str, Value]) -> None:
@@ -372,13 +391,3 @@ async def _other_contact(work: Work, key: UniqueKey, value: Value, except_id: UU
 
 def _key_label(key: UniqueKey) -> str:
     return "email address" if key == "email" else "external ID"
-
-
-async def _outdated(work: Work, contact: ContactView) -> Conflict:
-    last, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact.id), limit=1)
-    who = f"{last[0].actor_name} changed" if last else "Someone changed"
-    return Conflict(
-        f"{who} this contact at {contact.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. "
-        "Nothing was saved. Compare the values, then save again.",
-        current=msgspec.to_builtins(contact),
-    )

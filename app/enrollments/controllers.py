@@ -8,12 +8,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.enrollments.decision_log import why_page
-from app.enrollments.pages import MANAGE, enrollment_list, enrollment_page
+from app.enrollments.pages import MANAGE, enroll_page, enrollment_list, enrollment_page, enter_page
 from app.enrollments.schemas import (
     MOST_IDS,
     EnrollForm,
     EnrollmentList,
     EnrollmentPage,
+    EnrollPage,
+    EnterPage,
     JumpForm,
     Requested,
     SettlementForm,
@@ -65,6 +67,13 @@ class WorkflowEnrollmentController(Controller):
             paging=paging,
         )
 
+    @get("/new", page="enrollments/new.html", guards=[may(MANAGE)], kind=search_with("q"))
+    async def new(
+        self, workflow_id: FromPath[UUID], work: NamedDependency[Work], q: FromQuery[str] = ""
+    ) -> EnrollPage:
+        """Contacts to add to the workflow, found by name, email address or phone number (`q`)."""
+        return await enroll_page(work, workflow_id, q)
+
     @post(
         form="/workflows/{workflow_id}/enrollments",
         guards=[may(MANAGE)],
@@ -80,11 +89,22 @@ class WorkflowEnrollmentController(Controller):
             ids.append(await contact_named(work, data.contact))
         requested = await enroll_contacts(work, workflow_id, ids)
         people = "1 contact was" if requested == 1 else f"{requested} contacts were"
+        to_contact = data.back == "contact"
         return Saved(
             Requested(workflow_id, requested),
-            see=f"/workflows/{workflow_id}/enrollments",
+            see=f"/contacts/{ids[-1]}" if to_contact else f"/workflows/{workflow_id}/enrollments",
             note=f"{people} added. The workflow's entry rules are being checked.",
         )
+
+
+class EnterController(Controller):
+    path = "/contacts/{contact_id:uuid}/enrollments"
+    tags = ("enrollments",)
+
+    @get("/new", page="enrollments/enter.html", guards=[may(MANAGE)])
+    async def new(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> EnterPage:
+        """Workflows that accept contacts by hand, to add this contact to one."""
+        return await enter_page(work, contact_id)
 
 
 class WhyController(Controller):

@@ -8,6 +8,7 @@ import msgspec
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
 from app.contacts.domain import contact_name
+from app.contacts.listing import choice_of, find_choices
 from app.engine.core.step_titles import step_titles
 from app.enrollments.labels import SKIPPED, reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
@@ -18,11 +19,14 @@ from app.enrollments.schemas import (
     EnrollmentLine,
     EnrollmentList,
     EnrollmentPage,
+    EnrollPage,
+    EnterPage,
     FilterOption,
     JumpForm,
     MoveView,
     SettlementForm,
     Visit,
+    WorkflowChoice,
 )
 from app.errors import NotFound
 from app.json_types import JsonObject
@@ -32,7 +36,7 @@ from app.web.paging import Paging, neighbor_links
 from app.work import Work
 from db.models import Effect, Workflow
 from db.queries.approvals import find_open_approval
-from db.queries.contact_pages import MOST_COUNTED_IN_LIST
+from db.queries.contact_pages import MOST_COUNTED_IN_LIST, find_contact
 from db.queries.enrollment_pages import (
     ListedEnrollment,
     StoredDecision,
@@ -42,7 +46,7 @@ from db.queries.enrollment_pages import (
     find_enrollment,
 )
 from db.queries.name_lookup import read_member_names, read_names
-from db.queries.workflow_pages import list_workflow_names
+from db.queries.workflow_pages import list_workflow_names, list_workflows_to_enter
 
 MANAGE = Permission.MANAGE_ENROLLMENTS
 # The keys of an effect's payload that hold its subject and its recipient.
@@ -144,14 +148,53 @@ async def workflow_choices(work: Work) -> list[FilterOption]:
 
 
 def enroll_actions(work: Work, workflow: Workflow | None) -> list[Action]:
-    """The form that adds a contact by hand; only for an active workflow with a live version."""
+    """The form that adds a contact by hand and the search for one; only for an active workflow with a live
+    version."""
     if workflow is None:
         return []
+    accepts = workflow.status == "active" and workflow.live_version is not None
     return actions(
         action(
             work, "enroll", "Add a contact", f"/workflows/{workflow.id}/enrollments", permission=MANAGE,
-            form=EnrollForm, when=workflow.status == "active" and workflow.live_version is not None,
-        )
+            form=EnrollForm, when=accepts,
+        ),
+        action(
+            work, "find", "Search for a contact", f"/workflows/{workflow.id}/enrollments/new",
+            permission=MANAGE, method="GET", when=accepts,
+        ),
+    )  # fmt: skip
+
+
+async def enroll_page(work: Work, workflow_id: UUID, q: str) -> EnrollPage:
+    """The contacts that a search finds, to add one to a workflow. Raises `NotFound`, `Invalid`."""
+    workflow = await work.workflows.header(workflow_id)
+    if workflow is None:
+        raise NotFound("workflow")
+    accepts = workflow.status == "active" and workflow.live_version is not None
+    choices = await find_choices(work, q) if accepts else []
+    enroll = enroll_actions(work, workflow)[:1] if choices else []
+    return EnrollPage(workflow_id, workflow.name, accepts, q, choices, enroll)
+
+
+async def enter_page(work: Work, contact_id: UUID) -> EnterPage:
+    """The workflows that a contact can be added to. Raises `NotFound`."""
+    contact = await find_contact(work.session, contact_id)
+    if contact is None or contact.deleted_at is not None:
+        raise NotFound("contact")
+    workflows = await list_workflows_to_enter(work.session)
+    return EnterPage(
+        contact_id,
+        choice_of(contact).name,
+        [WorkflowChoice(workflow.id, workflow.name) for workflow in workflows],
+        actions(
+            *(
+                action(
+                    work, f"enroll:{workflow.id}", f"Add to {workflow.name}",
+                    f"/workflows/{workflow.id}/enrollments", permission=MANAGE, form=EnrollForm,
+                )
+                for workflow in workflows
+            )
+        ),
     )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
 """The JSON of enrollments, and the forms of the commands on them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
 from app.approvals.schemas import ApprovalLine
+from app.contacts.domain import ContactChoice
 from app.engine.core.steps import KINDS
 from app.web.actions import Action
 
@@ -17,10 +18,36 @@ STATUSES = ("active", "completed", "incomplete", "exited", "failed")
 
 class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
     """The contacts to add: `contact` is one email address or contact id (a form), `contact_ids` up to 1,000
-    ids."""
+    ids. A browser then sees the contact's page with `back`, else the workflow's enrollments."""
 
     contact: Annotated[str, Meta(max_length=320)] = ""
     contact_ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
+    back: Literal["workflow", "contact"] = "workflow"
+
+
+class EnrollPage(msgspec.Struct):
+    """Contacts to add to a workflow: those that the search `q` finds, while it accepts contacts."""
+
+    workflow_id: UUID
+    workflow_name: str
+    accepts: bool
+    q: str
+    choices: list[ContactChoice]
+    actions: list[Action]
+
+
+class WorkflowChoice(msgspec.Struct):
+    id: UUID
+    name: str
+
+
+class EnterPage(msgspec.Struct):
+    """Workflows that a contact can be added to by hand; each has an action `enroll:<id>`."""
+
+    contact_id: UUID
+    contact_name: str
+    workflows: list[WorkflowChoice]
+    actions: list[Action]
 
 
 class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):

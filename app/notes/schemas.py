@@ -13,6 +13,8 @@ LONGEST = 10_000
 
 
 class NoteForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`body` is Markdown."""
+
     body: Annotated[
         str,
         Meta(
@@ -22,7 +24,8 @@ class NoteForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NoteView(msgspec.Struct):
-    """`author_kind` is member, token or step; `own` says that the reader wrote it."""
+    """`body` is Markdown; `author_kind` is member, token or step; `own` says that the reader wrote it;
+    `edited_at` is when its author last changed it."""
 
     id: UUID
     contact_id: UUID
@@ -31,6 +34,15 @@ class NoteView(msgspec.Struct):
     author_name: str
     created_at: datetime
     own: bool
+    edited_at: datetime | None = None
+
+
+class NotePage(msgspec.Struct):
+    """One note and what its reader may do with it; `contact` is the contact's name."""
+
+    note: NoteView
+    contact: str
+    actions: list[Action]
 
 
 class NoteDeleted(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Adding, deleting and restoring notes."""
+"""Adding, changing, deleting and restoring notes."""
 
 from uuid import UUID
 
@@ -23,6 +23,7 @@ def view_of(work: Work, note: Note | NoteOfContact) -> NoteView:
         note.author_name,
         note.created_at,
         own(work, note),
+        note.edited_at,
     )
 
 
@@ -36,9 +37,7 @@ def own(work: Work, note: Note | NoteOfContact) -> bool:
 
 async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     """Writes a note about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
-    text = body.replace("\r\n", "\n").strip()
-    if not text or "\0" in text:
-        raise Invalid({"body": f"Enter a note of 1 to {LONGEST:,} characters."})
+    text = _text(body)
     contact = await work.contacts.lock(contact_id)
     if contact is None:
         raise NotFound("contact")
@@ -56,6 +55,18 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     )
     work.audit("note.created", "contact", contact_id, {"note": [None, text[:SHOWN]]})
     work.emit("note.added", contact_id, {"note_id": str(note.id)})
+    await work.commit()
+    return view_of(work, note)
+
+
+async def change_note(work: Work, note_id: UUID, body: str) -> NoteView:
+    """Changes the text of a note that the caller wrote. Raises `Invalid`, `NotFound`, `Forbidden` for another
+    author's note."""
+    text = _text(body)
+    note = await _own(work, note_id, Note.deleted_at.is_(None))
+    if text != note.body:
+        before, note.body, note.edited_at = note.body, text, work.now
+        work.audit("note.updated", "contact", note.contact_id, {"note": [before[:SHOWN], text[:SHOWN]]})
     await work.commit()
     return view_of(work, note)
 
@@ -80,10 +91,17 @@ async def restore_note(work: Work, note_id: UUID) -> NoteView:
     return view_of(work, note)
 
 
+def _text(body: str) -> str:
+    text = body.replace("\r\n", "\n").strip()
+    if not text or "\0" in text:
+        raise Invalid({"body": f"Enter a note of 1 to {LONGEST:,} characters."})
+    return text
+
+
 async def _own(work: Work, note_id: UUID, state: ColumnElement[bool]) -> Note:
     note = await work.notes.get_one_or_none(state, id=note_id, with_for_update=True)
     if note is None:
         raise NotFound("note")
     if not own(work, note):
-        raise Forbidden("Only its author can delete or restore a note.")
+        raise Forbidden("Only its author can change, delete or restore a note.")
     return note

@@ -30,5 +30,5 @@ async def _deny(work: Work, contact: Contact | None) -> None:
     changes = {FIELD: [contact.email_consent, DENIED]}
     contact.email_consent = DENIED
     await work.contacts.save(contact, work.now)
-    work.audit("contact.updated", "contact", contact.id, changes)
+    work.audit("contact.updated", "contact", contact.id, changes, contact.rev)
     work.emit("contact.updated", contact.id, {"changes": changes})

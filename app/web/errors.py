@@ -1,6 +1,7 @@
 """Turns exceptions into responses: problem+json, an error page, or the form again with the submitted values.
 `handle_exception` is the entry point."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Unpack, cast
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from litestar.types import (
     Send,
 )
 
+from app.errors import Conflict
 from app.permissions import Permission
 from app.redaction import redact
 from app.web import content_negotiation
@@ -53,7 +55,8 @@ def handle_exception(request: Request, error: Exception) -> Response[bytes] | Re
     _conceal(request, problem)
     if not content_negotiation.wants_html(scope):
         return _as_json(problem)
-    if problem.status in SHOWN_AGAIN and (again := _form_again(request, problem)):
+    untouched = error.untouched if isinstance(error, Conflict) else ()
+    if problem.status in SHOWN_AGAIN and (again := _form_again(request, problem, untouched)):
         return again
     return _as_page(request, problem)
 
@@ -62,7 +65,7 @@ def _conceal(request: Request, problem: Problem) -> None:
     """Removes the current state and the message from a conflict, if the caller may not read them."""
     me = request.principal
     if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
-        problem.current = None
+        problem.current, problem.conflicts = None, []
         problem.detail = "This was changed in the meantime, or is in use. Nothing was saved."
 
 
@@ -104,16 +107,19 @@ def sign_in_again(scope: Scope) -> str:
     return f"/sign-in?next={quote(current_path, safe='/')}"
 
 
-def _form_again(request: Request, problem: Problem) -> Response[bytes] | Response[None] | None:
-    """The refused form with its values and errors; None if the route has no form, or the body was not a form
-    or too large."""
+def _form_again(
+    request: Request, problem: Problem, untouched: Sequence[str]
+) -> Response[bytes] | Response[None] | None:
+    """The refused form with its values (without those of `untouched` fields) and errors; None if the route
+    has no form, or the body was not a form or too large."""
     matched = "route_handler" in request.scope  # not for a 404
     template_or_path = request.route_handler.opt.get("form") if matched else None
     values = request.typed()
     if not template_or_path or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
     message = problem.errors.get("") or ("" if problem.errors else problem.detail)
-    request.scope["state"]["form"] = Form(values=values, errors=problem.errors, message=message)
+    values = {name: value for name, value in values.items() if name not in untouched}
+    request.scope["state"]["form"] = Form(values, problem.errors, message, problem.conflicts)
     if template_or_path.startswith("/"):
         return PageAgain(template_or_path, problem.status)
     try:

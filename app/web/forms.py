@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from app.errors import Invalid
+from app.errors import FieldConflict, Invalid
 from app.web.form_decoder import LISTED, FormFields, decode_form_strictly
 from app.web.validation_messages import NO_FIELD, field_errors
 
@@ -16,11 +16,13 @@ RESERVED = frozenset({"account", LISTED})
 
 
 class Form(msgspec.Struct):
-    """The state of a form for its template: the typed values, the errors, and a message on top."""
+    """The state of a form for its template: the typed values, the errors, a message on top, and the fields
+    that someone else changed meanwhile."""
 
     values: dict[str, str | list[str]] = {}
     errors: dict[str, str] = {}
     message: str = ""
+    conflicts: list[FieldConflict] = []
 
     def value(self, name: str, default: T | None = None) -> str | list[str] | T:
         """The typed value of a field, or `default` before the form is sent."""

@@ -17,7 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable, Unconfirmed
+from app.errors import (
+    Conflict,
+    FieldConflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    SwitchyardError,
+    Unavailable,
+    Unconfirmed,
+)
 from app.web.validation_messages import MOST_ERRORS, sentence
 
 RETRY_SECONDS = 2
@@ -55,8 +64,8 @@ UNAVAILABLE_STATES = ("08", "53", "57P")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """A problem document. `errors` is field name to message; `current` is the current state, for a
-    conflict."""
+    """A problem document. `errors` is field name to message. For a conflict `current` is the current state,
+    and `conflicts` are the fields that someone else changed too."""
 
     title: str
     status: int
@@ -65,6 +74,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     request_id: str = ""
     errors: dict[str, str] = {}
     current: object = None
+    conflicts: list[FieldConflict] = []
     instance: str = ""
     type: str = "about:blank"
     headers: msgspec.UnsetType | dict[str, str] = msgspec.UNSET
@@ -101,7 +111,10 @@ def _app_error(error: Exception) -> Problem | None:
     if isinstance(error, Invalid):
         return _invalid(error.errors)
     if isinstance(error, Conflict):
-        return _problem(428 if isinstance(error, Unconfirmed) else 409, error.message, current=error.current)
+        status = 428 if isinstance(error, Unconfirmed) else 409
+        problem = _problem(status, error.message, current=error.current)
+        problem.conflicts = list(error.fields)
+        return problem
     for kind, status in ((NotFound, 404), (Forbidden, 403), (Unavailable, 503)):
         if isinstance(error, kind):
             return _problem(status, error.message)

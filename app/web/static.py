@@ -53,7 +53,15 @@ BUNDLES: dict[str, tuple[str, ...]] = {
         "css/screens/settings.css",
         "css/utilities.css",
     ),
-    "app.js": ("js/app.js", "js/live.js", "js/keys.js", "js/rows.js", "js/filters.js", "js/drag.js"),
+    "app.js": (
+        "js/app.js",
+        "js/live.js",
+        "js/inline.js",
+        "js/keys.js",
+        "js/rows.js",
+        "js/filters.js",
+        "js/drag.js",
+    ),
 }
 
 

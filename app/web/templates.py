@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.web import formatting, markup
 from app.web.actions import as_json, find_action
 from app.web.forms import Form
+from app.web.markdown import render_markdown
 from app.web.navigation import settings_menu, sidebar
 from app.web.request import Request
 from app.web.static import Assets
@@ -165,6 +166,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "plural": formatting.plural,
     "words": formatting.words,
     "without_ids": formatting.without_ids,
+    "markdown": render_markdown,
     "named": find_action,
     "json": as_json,
 }

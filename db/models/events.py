@@ -31,7 +31,8 @@ class Event(TenantRow, Base):
 
 
 class AuditLog(TenantRow, Base):
-    """An audit entry: actor, action, subject, changes. Insert only: app_user has no UPDATE or DELETE here."""
+    """An audit entry: actor, action, subject, changes. Insert only: app_user has no UPDATE or DELETE here.
+    `rev` is the revision of the contact that it is about, after the change; null in older entries."""
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -48,3 +49,4 @@ class AuditLog(TenantRow, Base):
     subject_id: Mapped[str]
     changes: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
     request_id: Mapped[str | None]
+    rev: Mapped[int | None]

@@ -11,7 +11,7 @@ from db.models.base import Base, TenantRow, Timed, member_of_account, within_acc
 
 class Note(TenantRow, Base):
     """Text about a contact, by a person or a step (`author_kind` as in the audit). A deleted note stays
-    until retention removes it, so that the deletion can be undone; so does a task."""
+    until retention removes it, so that the deletion can be undone; so does a task. `body` is Markdown."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -29,6 +29,7 @@ class Note(TenantRow, Base):
     author_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     deleted_at: Mapped[datetime | None]
+    edited_at: Mapped[datetime | None]
 
 
 class Task(TenantRow, Timed, Base):

@@ -31,10 +31,11 @@ _INSERT_AUDIT_ENTRIES_OF_CONTACTS = BatchStatement(
     _EntryRow,
     """
 insert into audit_logs
-       (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes)
+       (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes, rev)
 select v.id, cast(:now as timestamptz), :actor_kind, :actor_id, :actor_name, v.action, 'contact',
-       cast(v.contact_id as text), cast(v.changes as jsonb)
+       cast(v.contact_id as text), cast(v.changes as jsonb), c.rev
   from {v}
+  left join contacts c on c.account_id = current_account() and c.id = v.contact_id
 """,
 )
 
@@ -48,7 +49,8 @@ async def insert_contact_audit_entries(
     actor_name: str,
     now: datetime,
 ) -> None:
-    """Writes the entries in this order: their ids sort by time."""
+    """Writes the entries in this order: their ids sort by time. The contacts have been written before: each
+    entry takes the revision of its contact."""
     rows = [_EntryRow(uuid7(), entry.action, entry.contact_id, entry.changes) for entry in entries]
     await write_batch(
         session, _INSERT_AUDIT_ENTRIES_OF_CONTACTS, rows, actor_kind=actor_kind, actor_id=actor_id,

@@ -32,11 +32,12 @@ class RecordedChange(msgspec.Struct, frozen=True):
 
 _FIRST = 14  # the number of the contact's first parameter
 _PARAMETERS = [f"${number}" for number in range(_FIRST, _FIRST + len(COLUMNS))]
+_REV = _PARAMETERS[COLUMNS.index("rev")]
 _RECORD = f"""
 with entry as (
   insert into audit_logs (id, occurred_at, actor_kind, actor_id, actor_name, request_id, action, changes,
-                          subject_kind, subject_id)
-  values ($2, $1, $3, $4, $5, $6, $7, $8, 'contact', ${_FIRST}::uuid::text)),
+                          subject_kind, subject_id, rev)
+  values ($2, $1, $3, $4, $5, $6, $7, $8, 'contact', ${_FIRST}::uuid::text, {_REV})),
 event as (
   insert into events (id, kind, source, data, subject_id, root_event_id, occurred_at)
   select $9::uuid, $10::text, $11::text, $12::jsonb, ${_FIRST}::uuid, $9::uuid, $1::timestamptz

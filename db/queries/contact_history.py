@@ -39,6 +39,15 @@ class EntryOfContact(msgspec.Struct, frozen=True):
     request_id: str | None
 
 
+class ChangeOfContact(msgspec.Struct, frozen=True):
+    """What an audit entry says that brought a revision of a contact."""
+
+    rev: int
+    occurred_at: datetime
+    actor_name: str
+    changes: JsonObject
+
+
 class NoteOfContact(msgspec.Struct, frozen=True):
     id: UUID
     contact_id: UUID
@@ -47,6 +56,7 @@ class NoteOfContact(msgspec.Struct, frozen=True):
     author_id: str
     author_name: str
     created_at: datetime
+    edited_at: datetime | None
 
 
 class TaskOfContact(msgspec.Struct, frozen=True):
@@ -81,10 +91,18 @@ select id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, 
  order by id desc limit 30
 """,
 )
+_CHANGES_SINCE = DriverStatement(
+    ChangeOfContact,
+    """
+select rev, occurred_at, actor_name, changes
+  from audit_logs where account_id = $1 and subject_kind = 'contact' and subject_id = $2 and rev > $3
+ order by rev, id limit 1000
+""",
+)
 _NOTES = DriverStatement(
     NoteOfContact,
     """
-select id, contact_id, body, author_kind, author_id, author_name, created_at
+select id, contact_id, body, author_kind, author_id, author_name, created_at, edited_at
   from notes where account_id = $1 and contact_id = $2 and deleted_at is null
  order by created_at desc, id desc limit 50
 """,
@@ -107,6 +125,11 @@ async def list_enrollments_of_contact(session: AsyncSession, contact_id: UUID) -
 async def list_entries_of_contact(session: AsyncSession, contact_id: UUID) -> list[EntryOfContact]:
     """The latest audit entries of a contact, newest first."""
     return await fetch_rows(session, _ENTRIES, session.info["account_id"], str(contact_id))
+
+
+async def list_changes_since(session: AsyncSession, contact_id: UUID, rev: int) -> list[ChangeOfContact]:
+    """The first changes of a contact after this revision, oldest first; at most 1,000."""
+    return await fetch_rows(session, _CHANGES_SINCE, session.info["account_id"], str(contact_id), rev)
 
 
 async def list_notes_of_contact(session: AsyncSession, contact_id: UUID) -> list[NoteOfContact]:

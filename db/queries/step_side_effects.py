@@ -135,10 +135,11 @@ _INSERT_AUDIT_ENTRIES = BatchStatement(
     StepAuditEntry,
     """
 insert into audit_logs
-       (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes)
+       (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes, rev)
 select v.id, cast(:now as timestamptz), 'step', v.actor_id, v.actor_name, v.action, 'contact', v.subject_id,
-       cast(v.changes as jsonb)
+       cast(v.changes as jsonb), c.rev
   from {v}
+  left join contacts c on c.account_id = current_account() and c.id = cast(v.subject_id as uuid)
 """,
 )
 
@@ -171,5 +172,6 @@ async def insert_notifications(
 
 
 async def insert_audit_entries(session: AsyncSession, rows: Sequence[StepAuditEntry], now: datetime) -> None:
-    """Adds audit entries about contacts."""
+    """Adds audit entries about contacts, which have been written before: each takes the revision of its
+    contact."""
     await write_batch(session, _INSERT_AUDIT_ENTRIES, rows, now=now)

@@ -68,6 +68,15 @@ class VisitCount(msgspec.Struct, frozen=True):
     enrollments: int
 
 
+# Live workflows whose version has the trigger “Enrolled manually”.
+_LIST_WORKFLOWS_TO_ENTER = text("""
+select w.id, w.name from workflows w
+  join workflow_versions v
+    on v.account_id = w.account_id and v.workflow_id = w.id and v.number = w.live_version
+ where w.account_id = current_account() and w.status = 'active'
+   and v.document @> cast('{"triggers": [{"kind": "manual"}]}' as jsonb)
+ order by lower(w.name), w.id limit 500
+""")
 _SCANNED = (
     select(func.count())
     .where(
@@ -126,6 +135,11 @@ async def fetch_workflow_page(
     return await fetch_page_of(
         session, ListedWorkflow, query, Workflow.id, after=after, before=before, limit=limit
     )
+
+
+async def list_workflows_to_enter(session: AsyncSession) -> list[NamedWorkflow]:
+    """The workflows that accept contacts by hand, by name; at most 500."""
+    return await fetch_all(session, NamedWorkflow, _LIST_WORKFLOWS_TO_ENTER)
 
 
 async def list_workflow_names(session: AsyncSession) -> list[NamedWorkflow]:

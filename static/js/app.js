@@ -3,8 +3,8 @@
 //   data-copy            copies the <pre>, <code> or input beside it, or its own value
 //   data-dismiss         removes the message around it
 //   data-theme-toggle    light or dark, kept in a cookie that the server renders
-// The other files: live.js (data-pause, what is fetched again), keys.js (data-key), rows.js (data-rows), filters.js (data-presses),
-// drag.js (the builder).
+// The other files: live.js (data-pause, what is fetched again), inline.js (data-inline), keys.js (data-key), rows.js (data-rows),
+// filters.js (data-presses), drag.js (the builder).
 const root = document.documentElement;
 root.dataset.js = "1";
 

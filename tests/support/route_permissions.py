@@ -33,6 +33,7 @@ PATCH  /contacts/{contact_id}                                          contacts:
 POST   /contacts/{contact_id}/deletion                                 contacts:edit
 DELETE /contacts/{contact_id}                                          contacts:edit
 GET    /contacts/{contact_id}/edit                                     contacts:edit
+GET    /contacts/{contact_id}/enrollments/new                          enrollments:steer
 GET    /contacts/{contact_id}/fields/{key}                             contacts:edit
 POST   /contacts/{contact_id}/fields/{key}                             contacts:edit
 PATCH  /contacts/{contact_id}/fields/{key}                             contacts:edit
@@ -89,8 +90,12 @@ POST   /members/{user_id}/role                                         members:m
 PATCH  /members/{user_id}                                              members:manage
 POST   /contacts/{contact_id}/notes                                    contacts:edit
 POST   /contacts/{contact_id}/tasks                                    contacts:edit
+GET    /contacts/{contact_id}/timeline                                 view
 POST   /notes/{note_id}/deletion                                       contacts:edit
 DELETE /notes/{note_id}                                                contacts:edit
+GET    /notes/{note_id}                                                view
+POST   /notes/{note_id}                                                contacts:edit
+PATCH  /notes/{note_id}                                                contacts:edit
 POST   /notes/{note_id}/restoration                                    contacts:edit
 GET    /tasks                                                          view
 GET    /tasks/{task_id}                                                view
@@ -147,6 +152,7 @@ POST   /workflows/{workflow_id}/archival                               workflows
 GET    /workflows/{workflow_id}/counts                                 view
 GET    /workflows/{workflow_id}/enrollments                            view
 POST   /workflows/{workflow_id}/enrollments                            enrollments:steer
+GET    /workflows/{workflow_id}/enrollments/new                        enrollments:steer
 GET    /workflows/{workflow_id}/entry                                  view
 POST   /workflows/{workflow_id}/entry                                  workflows:edit
 PATCH  /workflows/{workflow_id}/entry                                  workflows:edit
@@ -202,6 +208,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
     ("POST", "/contacts/{contact_id}/notes"): {"body": "taken"},
     ("POST", "/contacts/{contact_id}/tasks"): {"title": "taken"},
+    ("POST", "/notes/{note_id}"): {"body": "taken"},
     ("POST", "/fields/{field_id}"): {"label": "Taken"},
     ("POST", "/segments/{segment_id}"): {"name": "Taken"},
     ("POST", "/tags/{tag_id}"): {"name": "taken"},

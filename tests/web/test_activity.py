@@ -36,7 +36,7 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
         )
         assert (response.status_code, response.headers["location"]) == (303, f"/contacts/{contact}")
         page = await client.get(f"/contacts/{contact}")
-        assert "Likes tea.<br>Not coffee." in page.text
+        assert "Likes tea.<br>\nNot coffee." in page.text
         empty = await client.post(f"/contacts/{contact}/notes", data={"body": "  "})
         assert (empty.status_code, "Enter a note" in empty.text) == (422, True)
         second = await script.post(f"/contacts/{contact}/notes", json={"body": "Second"})

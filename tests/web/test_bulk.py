@@ -10,7 +10,7 @@ from app.contacts.schemas import BulkForm
 from app.contacts.selection import check_number
 from app.errors import Conflict, Unconfirmed
 from tests.support.bulk_kit import fill, hidden, jobs
-from tests.support.crm_kit import create_contact, run_job
+from tests.support.crm_kit import check_revisions, create_contact, run_job
 from tests.support.pages import Page
 from tests.support.web_kit import HTML, JSON, PARTIAL
 from tests.support.world import AccountMember, World
@@ -186,6 +186,7 @@ async def test_undo_restores_contacts_of_the_job_that_are_still_deleted(
         assert (retried.status_code, "was undone" in retried.json()["detail"]) == (409, True)
     audit = [action for action, _ in await world.audit(who.account_id)]
     assert (audit.count("job.undone"), audit.count("contact.restored")) == (1, 5)
+    await check_revisions(world, who.account_id)
 
 
 async def test_undo_is_for_ended_bulk_deletions_and_editors(world: World) -> None:

@@ -2,7 +2,7 @@
 event."""
 
 from tests.support.bulk_kit import fill, hidden, jobs
-from tests.support.crm_kit import run_job
+from tests.support.crm_kit import check_revisions, run_job
 from tests.support.web_kit import JSON
 from tests.support.world import AccountMember, World
 
@@ -48,6 +48,7 @@ async def test_consent_is_set_for_matching_contacts(world: World) -> None:
         who.account_id,
     )
     assert [row["actor_name"] for row in entries] == ["Operator"] * 3
+    await check_revisions(world, who.account_id)
 
 
 async def test_browser_gets_a_page_that_asks_for_the_consent(world: World) -> None:

@@ -48,6 +48,37 @@ async def test_contact_is_created_shown_and_changed_in_a_browser(world: World) -
     assert '"city": [null, "Oslo"]' in changes[0]["changes"]
 
 
+async def test_new_contact_gets_its_tags_owner_and_consent_in_one_write(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        await client.post("/tags", data={"name": "VIP"})
+        form = (await client.get("/contacts/new")).text
+        for name in ("tags", "owner", "email_consent", "sms_consent"):
+            assert f'name="{name}"' in form
+        assert '<option value="VIP">' in form
+        body = {"first_name": "Ann", "tags": ["vip", "New one", "", "Vip"], "owner": str(who.user_id),
+                "email_consent": "granted"}  # fmt: skip
+        wrong = await client.post("/contacts", data=body | {"tags": ["vip", "x" * 61]})
+        assert (wrong.status_code, 'value="vip"' in wrong.text, "of 1 to 60" in wrong.text) == (
+            422,
+            True,
+            True,
+        )
+        assert (await client.get("/contacts", headers=JSON)).json()["items"] == []
+        created = await client.post("/contacts", data=body)
+        assert created.status_code == 303, created.text
+        contact = (await client.get(created.headers["location"], headers=JSON)).json()["contact"]
+        assert [tag["name"] for tag in contact["tags"]] == ["New one", "VIP"]
+        assert (contact["owner_name"], contact["email_consent"]) == ("Operator", "granted")
+        script = await client.post("/contacts", json={"last_name": "Lee", "tags": ["vip"]}, headers=JSON)
+        assert [tag["name"] for tag in script.json()["contact"]["tags"]] == ["VIP"]
+        for tags in ([""], ["x"] * 51, "vip", [1], ["\x07"]):
+            refused = await client.post("/contacts", json={"last_name": "Lee", "tags": tags}, headers=JSON)
+            assert (refused.status_code, next(iter(refused.json()["errors"])).split(".")[0]) == (422, "tags")
+    kinds = [kind for kind, _ in await events(world, who)]
+    assert kinds == ["contact.created", "tag.added", "tag.added", "contact.created", "tag.added"]
+
+
 async def test_unique_values_name_the_other_contact(world: World) -> None:
     async with world.script(await world.person()) as client:
         await create_contact(client, first_name="Ann", email="a@x.example", external_id="7")
@@ -59,24 +90,6 @@ async def test_unique_values_name_the_other_contact(world: World) -> None:
                 assert next(iter(answer.json()["errors"].values())).startswith("Ann already has this")
         empty = await client.post("/contacts", json={"city": "Oslo"})
         assert (empty.status_code, list(empty.json()["errors"])) == (422, [""])
-
-
-async def test_stale_revision_saves_nothing_and_shows_both_values(world: World) -> None:
-    who = await world.person()
-    async with world.script(who) as client:
-        contact = await create_contact(client, first_name="Ann", city="Oslo")
-        href = f"/contacts/{contact['id']}"
-        done = await client.post(href, json={"city": "Bergen", "rev": contact["rev"]})
-        assert done.json()["contact"]["rev"] == contact["rev"] + 1
-        late = await client.post(href, json={"city": "Moss", "rev": contact["rev"]})
-        assert late.status_code == 409
-        assert late.json()["current"]["city"] == "Bergen"
-        for path, name in ((href, "city"), (f"{href}/fields/city", "value")):
-            page = await client.post(path, data={name: "Moss", "rev": contact["rev"]}, headers=HTML)
-            assert page.status_code == 409
-            assert "Moss" in page.text
-            assert "Bergen" in page.text
-            assert f'name="rev" value="{contact["rev"] + 1}"' in page.text, "saving again is deliberate"
 
 
 async def test_one_field_in_place_with_htmx(world: World) -> None:

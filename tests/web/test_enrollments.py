@@ -123,6 +123,19 @@ async def test_adding_by_hand_enters_through_the_matcher(world: World) -> None:
         assert (await client.post(of, data=form)).status_code == 303
         wrong = await client.post(of, data=form | {"contact": "nobody@x.example"})
         assert (wrong.status_code, "of a contact in this account" in wrong.text) == (422, True)
+        # Found by name, email address or phone, and added with the button beside it.
+        await world.sql("update contacts set phone = '+15046218927' where id = $1", cast.contact)
+        assert f'href="{of}/new"' in (await client.get(of)).text
+        for text in ("lovelace", "ada-", "5046218927"):
+            results = (await client.get(f"{of}/new", params={"q": text})).text
+            assert (f'value="{cast.contact}"' in results, f'action="{of}"' in results) == (True, True), text
+        assert "No contact matches" in (await client.get(f"{of}/new?q=zebra")).text
+        # From the contact's own page, among the workflows that accept contacts by hand.
+        enter = f"/contacts/{contact}/enrollments/new"
+        assert f'href="{enter}"' in (await client.get(f"/contacts/{contact}")).text
+        assert f'action="{of}"' in (await client.get(enter)).text
+        back = await client.post(of, data=form | {"contact": str(contact), "back": "contact"})
+        assert (back.status_code, back.headers["location"]) == (303, f"/contacts/{contact}")
     await engine(world, cast.account)
     async with world.script(cast.owner) as client:
         items = (await client.get(f"{of}?status=active")).json()["items"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.imports.domain.sample_file import HEADER, as_csv, sample_csv, sample_rows
-from tests.support.crm_kit import create_contact, create_field
+from tests.support.crm_kit import check_revisions, create_contact, create_field
 from tests.support.imports_kit import act, counts, import_all, run_queued_jobs, show, table, upload
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
@@ -80,6 +80,7 @@ async def test_changed_and_bad_lines_are_distinguished(world: World) -> None:
         "select data::text from events where account_id = $1 and kind = 'contact.updated'", who.account_id
     )
     assert [row["data"] for row in events] == ['{"changes": {"city": ["Springfield", "Paris"]}}']
+    await check_revisions(world, who.account_id)
 
 
 async def test_existing_contacts_can_be_left_alone(world: World) -> None:

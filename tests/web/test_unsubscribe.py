@@ -63,7 +63,7 @@ async def test_one_post_unsubscribes(world: World, body: str, headers: dict[str,
     assert await state(world, ann) == ("denied", 2)
     [entry] = await world.sql("select * from audit_logs where account_id = $1", account)
     assert (entry["action"], entry["subject_id"]) == ("contact.updated", str(ann))
-    assert (entry["actor_kind"], entry["actor_id"]) == ("contact", str(ann))
+    assert (entry["actor_kind"], entry["actor_id"], entry["rev"]) == ("contact", str(ann), 2)
     assert entry["changes"] == '{"email_consent": ["unknown", "denied"]}'
     [event] = await world.sql("select * from events where account_id = $1", account)
     assert (event["kind"], event["source"], event["subject_id"]) == ("contact.updated", "user", ann)

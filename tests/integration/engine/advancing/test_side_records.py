@@ -36,6 +36,7 @@ from app.engine.core.triggers import ContactCreated, ContactDeleted, Manual, Tag
 from app.filters.ast import Op, Predicate
 from app.ports import Sent
 from db.ids import uuid7
+from tests.support.crm_kit import check_revisions
 from tests.support.scenario import Stage
 
 CREATED = ContactCreated(key="t1")
@@ -89,6 +90,7 @@ async def test_owner_consent_note_and_task(stage: Stage) -> None:
         "select action from audit_logs where actor_kind = 'step' and subject_id = $1", str(ann)
     )]  # fmt: skip
     assert sorted(actions) == ["contact.updated", "contact.updated", "note.created", "task.created"]
+    await check_revisions(stage.world, stage.account)
 
 
 async def test_round_robin_continues_across_batches(stage: Stage) -> None:
