@@ -54,6 +54,7 @@ from app.segments.schemas import SegmentChangeForm
 from app.tasks.pages import shown as shown_task
 from app.tasks.pages import task_actions
 from app.tasks.schemas import TaskForm
+from app.tasks.use_cases import zone_of
 from app.web.actions import Action, action, actions
 from app.web.paging import read_cursor, write_cursor
 from app.work import Work
@@ -270,7 +271,7 @@ async def contact_page(work: Work, contact_id: UUID, *, drawn: bool = False) -> 
         notes,
         tasks,
         dict(fields["owner"].names or {}),
-        (await work.accounts.own()).time_zone,
+        await zone_of(work),
         [
             *_record_actions(work, contact),
             *_note_actions(work, contact, notes),

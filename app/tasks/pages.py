@@ -1,27 +1,47 @@
 """The list of tasks, and tasks on the page of a contact."""
 
-from collections.abc import Iterable
-from urllib.parse import urlencode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from app.contacts.domain import display_name
+from app.contacts.listing import choice_of, find_choices
 from app.errors import Invalid, NotFound
 from app.permissions import Permission
-from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
+from app.tasks.schemas import (
+    BulkTaskForm,
+    NewTaskPage,
+    SnoozeForm,
+    TaskChangeForm,
+    TaskColumn,
+    TaskForm,
+    TaskList,
+    TaskPage,
+    TaskStepForm,
+    TaskView,
+)
+from app.tasks.use_cases import zone_of
 from app.web.actions import Action, action, actions
-from app.web.paging import Paging, gone, neighbor_links
+from app.web.paging import Paging, gone, neighbor_links, page_link
 from app.work import Work
 from db.models import Task
 from db.queries.contact_history import TaskOfContact
-from db.queries.tasks import NamedTask, count_tasks, fetch_task_page, find_task
+from db.queries.contact_pages import find_contact
+from db.queries.tasks import NamedTask, TaskQuery, TaskSort, count_tasks, fetch_task_page, find_task
 from db.queries.tasks import TaskView as View
 
 EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE = 100
 VIEWS: dict[View, str] = {"mine": "Mine", "all": "All open", "overdue": "Overdue", "done": "Done"}
+LONGEST_SEARCH = 200
+SORTS: tuple[TaskSort, ...] = get_args(TaskSort)
+# Each column of the list: its label and its sort. The last one, the time, depends on the view.
+COLUMNS: tuple[tuple[str, TaskSort], ...] = (
+    ("Task", "title"), ("Contact", "contact"), ("Assignee", "assignee"), ("Due", "due"),
+)  # fmt: skip
 
 
 def view_of(work: Work, named: NamedTask) -> TaskView:
@@ -45,6 +65,7 @@ def shown(work: Work, task: Task | TaskOfContact, contact: str, assignee: str) -
         completed_by=task.completed_by,
         author_name=task.author_name,
         created_at=task.created_at,
+        repeats=task.repeats or "",
     )
 
 
@@ -59,7 +80,7 @@ async def task_view(work: Work, task_id: UUID) -> TaskView:
 async def show_task(work: Work, task_id: UUID) -> TaskPage:
     """One task with its form. Raises `NotFound`."""
     task = await task_view(work, task_id)
-    zone = (await work.accounts.own()).time_zone
+    zone = await zone_of(work)
     local = task.due_at.astimezone(ZoneInfo(zone)) if task.due_at else None
     href = f"/tasks/{task_id}"
     return TaskPage(
@@ -91,6 +112,10 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
                 permission=EDIT, form=TaskStepForm, when=when and done,
             ),
             action(
+                work, f"snooze:{task.id}", f"Snooze {task.title}", f"{href}/snooze",
+                permission=EDIT, form=SnoozeForm, when=when and not done,
+            ),
+            action(
                 work, f"delete_task:{task.id}", f"Delete {task.title}", href, method="DELETE",
                 permission=EDIT, form=TaskStepForm, when=when,
             ),
@@ -98,30 +123,89 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
     return all_actions
 
 
-async def task_list(work: Work, view: str, paging: Paging) -> TaskList:
-    """A page of tasks. Raises `Invalid` for an unknown view, and for a cursor that has left it."""
+async def task_list(
+    work: Work, view: str, paging: Paging, q: str = "", sort: str = "", assignee: UUID | None = None
+) -> TaskList:
+    """A page of tasks. Raises `Invalid` for an unknown view or sort, and for a cursor that has left it."""
     chosen = next((name for name in VIEWS if name == view), None)
     if chosen is None:
         raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
+    q = " ".join(q.split())
+    if len(q) > LONGEST_SEARCH or "\0" in q:
+        raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} printable characters."})
     me = work.principal.user_id if work.principal is not None else None
+    key, descending = _read_sort(chosen, sort)
+    query = TaskQuery(chosen, me, work.now, key, descending, q, assignee)
     page = await fetch_task_page(
-        work.session, chosen, me, work.now,
-        after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE),
-    )  # fmt: skip
+        work.session, query, after=paging.after, before=paging.before, limit=paging.size(PAGE_SIZE)
+    )
     if page is None:
         raise gone(paging)
     tasks, more = page
     counts = await count_tasks(work.session, me, work.now)
     items = [view_of(work, task) for task in tasks]
-    following, previous = neighbor_links("/tasks", {"view": view}, items, paging, more=more)
+    state = {"view": view, "q": q, "sort": sort, "assignee": str(assignee or "")}
+    following, previous = neighbor_links("/tasks", state, items, paging, more=more)
+    members = dict((await work.fields.catalog())["owner"].names or {})
     return TaskList(
         items,
         view,
         [
-            (label, f"/tasks?{urlencode({'view': key})}", key == view, counts[key])
-            for key, label in VIEWS.items()
+            (label, page_link("/tasks", {**state, "view": name, "sort": ""}), name == view, counts[name])
+            for name, label in VIEWS.items()
         ],
         following,
         previous,
-        task_actions(work, items),
+        [*_list_actions(work, chosen, items), *task_actions(work, items)],
+        q,
+        sort,
+        assignee,
+        _columns(chosen, state, key, descending=descending),
+        members,
     )
+
+
+def _list_actions(work: Work, view: View, items: Sequence[TaskView]) -> list[Action]:
+    return actions(
+        action(work, "new", "New task", "/tasks/new", permission=EDIT, method="GET"),
+        action(
+            work, "complete", "Complete", "/tasks/bulk/completion", permission=EDIT, form=BulkTaskForm,
+            when=view != "done" and bool(items),
+        ),
+    )  # fmt: skip
+
+
+def _read_sort(view: View, sort: str) -> tuple[TaskSort, bool]:
+    """The sort and whether it is descending: by default the earliest due first, or the latest done."""
+    if not sort:
+        return ("completed", True) if view == "done" else ("due", False)
+    key = next((name for name in SORTS if name == sort.removeprefix("-")), None)
+    if key is None or (key == "completed" and view != "done"):
+        raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front for descending order."})
+    return key, sort.startswith("-")
+
+
+def _columns(view: View, state: Mapping[str, str], key: TaskSort, *, descending: bool) -> list[TaskColumn]:
+    columns = []
+    for label, name in COLUMNS:
+        shown = ("Done", "completed") if name == "due" and view == "done" else (label, name)
+        order = ("descending" if descending else "ascending") if shown[1] == key else ""
+        sort = f"-{shown[1]}" if order == "ascending" else shown[1]
+        columns.append(TaskColumn(shown[0], page_link("/tasks", {**state, "sort": sort}), order))
+    return columns
+
+
+async def new_task_page(work: Work, q: str, contact_id: UUID | None) -> NewTaskPage:
+    """The form for a new task about a contact; without one the contacts that a search finds. Raises
+    `NotFound`, `Invalid`."""
+    contact = await find_contact(work.session, contact_id) if contact_id is not None else None
+    if contact_id is not None and (contact is None or contact.deleted_at is not None):
+        raise NotFound("contact")
+    chosen = choice_of(contact) if contact is not None else None
+    create = action(
+        work, "create", "Add task", f"/contacts/{contact_id}/tasks", permission=EDIT, form=TaskForm,
+        when=chosen is not None,
+    )  # fmt: skip
+    members = dict((await work.fields.catalog())["owner"].names or {})
+    choices = [] if chosen is not None else await find_choices(work, q)
+    return NewTaskPage(q, choices, chosen, await zone_of(work), members, actions(create))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, TenantRow, Timed, member_of_account, within_account
@@ -34,12 +34,22 @@ class Note(TenantRow, Base):
 
 class Task(TenantRow, Timed, Base):
     """Something to do about a contact. `overdue_at` is when the engine noticed that it was late;
-    another due time or reopening clears it."""
+    another due time or reopening clears it.
+
+    A task that `repeats` does so from `repeat_from` in `repeat_zone`; its completion adds the next one
+    (`next_id`). Tasks that were completed together have one `completion_id`."""
 
     __tablename__ = "tasks"
     __table_args__ = (
         within_account("contact_id", "contacts"),
         member_of_account("assignee_id"),
+        CheckConstraint("repeats in ('daily', 'weekly', 'monthly')", name="repeats"),
+        Index(
+            "ix_tasks_completion",
+            "account_id",
+            "completion_id",
+            postgresql_where=text("completion_id is not null"),
+        ),
         Index(None, "account_id", "contact_id", "created_at"),
         Index(
             "ix_tasks_open",
@@ -60,6 +70,11 @@ class Task(TenantRow, Timed, Base):
     due_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     completed_by: Mapped[str | None]
+    completion_id: Mapped[UUID | None]
+    repeats: Mapped[str | None]
+    repeat_from: Mapped[datetime | None]
+    repeat_zone: Mapped[str | None]
+    next_id: Mapped[UUID | None]
     overdue_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     author_kind: Mapped[str]

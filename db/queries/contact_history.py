@@ -68,6 +68,7 @@ class TaskOfContact(msgspec.Struct, frozen=True):
     due_at: datetime | None
     completed_at: datetime | None
     completed_by: str | None
+    repeats: str | None
     author_name: str
     created_at: datetime
 
@@ -110,7 +111,8 @@ select id, contact_id, body, author_kind, author_id, author_name, created_at, ed
 _TASKS = DriverStatement(
     TaskOfContact,
     """
-select id, contact_id, title, body, assignee_id, due_at, completed_at, completed_by, author_name, created_at
+select id, contact_id, title, body, assignee_id, due_at, completed_at, completed_by, repeats, author_name,
+       created_at
   from tasks where account_id = $1 and contact_id = $2 and deleted_at is null
  order by completed_at is not null, due_at nulls last, completed_at desc, id limit 50
 """,

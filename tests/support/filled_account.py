@@ -37,7 +37,7 @@ async def ids_of(world: World, cast: Cast) -> dict[str, Any]:
         "workflow_id": cast.workflow, "enrollment_id": cast.enrollment, "effect_id": cast.effect,
         "job_id": cast.job, "approval_id": cast.approval, "notification_id": cast.notification,
         "invitation_id": cast.invitation,
-        "segment_id": cast.segment, "note_id": cast.note, "task_id": cast.task,
+        "segment_id": cast.segment, "note_id": cast.note, "task_id": cast.task, "completion_id": cast.task,
         "message_id": cast.message, "user_id": cast.owner.user_id,
         "session_id": uuid7(), "token_id": token_id, "event_id": cast.event,
         "step_key": "s1", "list_id": "main", "number": 1, "version": 1, "line": 3, "rev": 1,

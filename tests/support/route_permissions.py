@@ -18,6 +18,7 @@ GET    /approvals                                                      view
 POST   /approvals/{approval_id}/answer                                 view
 GET    /audit                                                          audit:view
 POST   /breakers/{workflow_id}/{step_key}/trial                        jobs:run
+POST   /completions/{completion_id}/restoration                        contacts:edit
 GET    /contacts                                                       view
 POST   /contacts                                                       contacts:edit
 POST   /contacts/bulk/consent                                          contacts:edit
@@ -138,6 +139,9 @@ POST   /tags/{tag_id}                                                  contacts:
 PATCH  /tags/{tag_id}                                                  contacts:edit
 POST   /tags/{tag_id}/deletion                                         contacts:edit
 DELETE /tags/{tag_id}                                                  contacts:edit
+POST   /tasks/bulk/completion                                          contacts:edit
+GET    /tasks/new                                                      contacts:edit
+POST   /tasks/{task_id}/snooze                                         contacts:edit
 GET    /tokens                                                         refuse_access_tokens
 POST   /tokens                                                         refuse_access_tokens
 POST   /tokens/{token_id}/revocation                                   refuse_access_tokens

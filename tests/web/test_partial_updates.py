@@ -54,7 +54,11 @@ async def field(world: World, cast: Cast) -> dict[str, Any]:
 
 async def task(world: World, cast: Cast) -> dict[str, Any]:
     record = await row(world, "tasks", cast.task)
-    return record | {"due": str(record["due_at"] or ""), "assignee": str(record["assignee_id"] or "")}
+    return record | {
+        "due": str(record["due_at"] or ""),
+        "assignee": str(record["assignee_id"] or ""),
+        "repeats": record["repeats"] or "",
+    }
 
 
 async def segment(world: World, cast: Cast) -> dict[str, Any]:
@@ -146,9 +150,10 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         segment,
     ),
     "/tasks/{task_id}": lambda cast: Edit(
-        {"title": "A", "body": "A", "due": "2030-01-01T10:00", "assignee": str(cast.owner.user_id)},
-        {"title": "B", "body": "B", "due": "2031-01-01T10:00"},
-        {"body": "", "due": "", "assignee": ""},
+        {"title": "A", "body": "A", "due": "2030-01-01T10:00", "assignee": str(cast.owner.user_id),
+         "repeats": "weekly"},
+        {"title": "B", "body": "B", "due": "2031-01-01T10:00", "repeats": "daily"},
+        {"body": "", "due": "", "assignee": "", "repeats": ""},
         task,
     ),
     "/workflows/{workflow_id}": lambda _: Edit(
@@ -187,6 +192,9 @@ NO_EDITS = {
     "/segments": "makes one",
     "/sessions": "makes one",
     "/tags/{tag_id}/deletion": "`expected` confirms a number",
+    "/completions/{completion_id}/restoration": "`view` says where a browser goes on",
+    "/tasks/bulk/completion": "completes some",
+    "/tasks/{task_id}/snooze": "gives another due time",
     "/tasks/{task_id}/completion": "`back` says where a browser goes on",
     "/tasks/{task_id}/completion/deletion": "`back` says where a browser goes on",
     "/tasks/{task_id}/deletion": "`back` says where a browser goes on",
