@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from uuid import UUID
 
+from app.errors import NotFound
 from app.fields.schemas import (
     CustomFieldView,
     FieldChangeForm,
@@ -14,7 +15,7 @@ from app.fields.schemas import (
     FieldPage,
     FieldRetirementForm,
 )
-from app.fields.use_cases import field_of, users_of
+from app.fields.use_cases import users_of
 from app.filters.money import CURRENCIES
 from app.permissions import Permission
 from app.web.actions import action, actions
@@ -60,11 +61,15 @@ async def field_list(work: Work, paging: Paging) -> FieldList:
 
 async def field_page(work: Work, field_id: UUID) -> FieldPage:
     """One field, and the workflows and segments that use it. Raises `NotFound`."""
-    field, used = await field_of(work, field_id), await users_of(work, field_id)
-    every, catalog = await work.fields.in_order(), await work.fields.catalog()
+    every, used = await work.fields.in_order(), await users_of(work, field_id)
+    places = {field.id: (place, field) for place, field in enumerate(every, start=1)}
+    if field_id not in places:
+        raise NotFound("field")
+    place, field = places[field_id]
+    catalog = await work.fields.catalog()
     href, retired = f"/fields/{field_id}", field.retired_at is not None
     return FieldPage(
-        _view(field, every.index(field) + 1),
+        _view(field, place),
         await count_contacts_with_value(work.session, field_id),
         used,
         TYPES,

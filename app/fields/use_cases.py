@@ -56,14 +56,6 @@ class Definition(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-async def field_of(work: Work, field_id: UUID) -> CustomField:
-    """One field. Raises `NotFound`."""
-    field = await work.fields.get_one_or_none(id=field_id)
-    if field is None:
-        raise NotFound("field")
-    return field
-
-
 async def create_field(work: Work, form: FieldForm) -> UUID:
     """Creates a field. Raises `Invalid`."""
     others = await work.fields.in_order()
