@@ -6,7 +6,7 @@
 -- app_user     web and worker (DATABASE_URL); owns nothing, bypasses nothing
 -- app_definer  cannot sign in; owns the few functions that must look across accounts
 --
--- Running it again is harmless and sets the passwords anew. Plain SQL, so any client can send it.
+-- Running it again is harmless and sets the passwords anew; do so after pg_upgrade. Plain SQL, so any client can send it.
 
 do $$
 begin
@@ -33,5 +33,18 @@ begin
   revoke all on schema public from public;
   grant usage on schema public to app_user;
   grant usage, create on schema public to app_definer;
+end
+$$;
+
+-- Row-level security lets a condition use an index only when its function is marked as leakproof: one that
+-- tells nothing about its arguments but its result. LIKE is not marked; all it can tell more is that it met a
+-- row that matches as far as a backslash at the end of the pattern, and no pattern of Switchyard ends so.
+-- With the mark the search of contacts uses its index; without it (a hosted PostgreSQL whose administrator
+-- is no superuser) it finds the same, but reads all contacts of the account.
+do $$
+begin
+  alter function pg_catalog.textlike(text, text) leakproof;
+exception when insufficient_privilege then
+  raise notice 'Only a superuser can mark LIKE as leakproof: searches will not use their index.';
 end
 $$;

@@ -15,7 +15,7 @@ from app.filters.fields import FieldCatalog
 
 Clause: TypeAlias = ColumnElement[bool]
 MOST = 500
-# Bytes of one entry, about 25 conditions: so one account cannot fill the memory of a process. A search with
+# Bytes of one entry, about 12 conditions: so one account cannot fill the memory of a process. A search with
 # more of them takes so long that compiling it anew makes no difference.
 LARGEST = 100_000
 NODE = 300  # bytes of one part of a condition, with what SQLAlchemy remembers of it

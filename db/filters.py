@@ -40,8 +40,19 @@ from app.filters.ast import Filter, Op, Predicate
 from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
 from app.filters.fields import NUMBER_TYPES, TEXT_TYPES, FieldCatalog, Fields, FieldSpec, FieldType
+from app.filters.phone_conditions import PHONES, operand_of
 from app.filters.values import Change, Operands, Times, read
 from db.condition_cache import ConditionCache
+from db.indexed_conditions import (
+    has_no_text,
+    indexed,
+    may_be_day,
+    may_be_moment,
+    may_be_number,
+    may_match,
+    phone_matches,
+    unindexed,
+)
 from db.json_conditions import (
     BYTES,
     Clause,
@@ -54,6 +65,9 @@ from db.json_conditions import (
     number_in,
     text_in,
 )
+
+MOST_JOINED = 5
+_WITHOUT_SPAN = (Op.EMPTY, Op.NOT_EMPTY, Op.ANNIVERSARY, Op.ANNIVERSARY_IN)
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
 enrollments = table(
@@ -123,14 +137,17 @@ def _clause(expression: Filter, fields: Fields, scope: _Scope, inside: Inside = 
 def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     value = scope.text(spec)
     if op is Op.EMPTY:
-        return value == ""
+        return indexed(has_no_text(scope.columns, spec), value == "")
     if op is Op.NOT_EMPTY:
-        return value != ""
+        return unindexed(value != "")
     texts = [str(item) for item in values]
     if spec.key == "email" and op is Op.IS:
         # Emails are stored in normalized form, so the unique index answers this query.
         return and_(scope.columns.email.is_not(None), scope.columns.email == texts[0])
     folded = folded_text(value, texts)
+    if spec.key in PHONES and any(map(operand_of, texts)):
+        exact = phone_matches(value, op, texts, lambda text: folded == literal(text))
+        return indexed(may_match(scope.columns, spec, op, texts), exact)
     first = literal(texts[0])
     tests: dict[Op, Callable[[], Clause]] = {
         Op.IS: lambda: folded == first,
@@ -141,11 +158,16 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         Op.ENDS: lambda: func.right(folded, len(texts[0])) == first,
         Op.IN: lambda: is_any_of(folded, texts, Text()),
     }
-    return tests[op]()
+    return indexed(may_match(scope.columns, spec, op, texts), tests[op]())
 
 
 def _number(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
-    value = scope.number(spec)
+    limits = [float(item) for item in values if isinstance(item, Decimal)]
+    wider = may_be_number(scope.columns, spec, op, limits)
+    return indexed(wider, _compared_number(scope.number(spec), op, values))
+
+
+def _compared_number(value: ColumnElement[Decimal], op: Op, values: Operands) -> Clause:
     if op is Op.EMPTY:
         return value.is_(None)
     if op is Op.NOT_EMPTY:
@@ -169,12 +191,17 @@ def _boolean(scope: _Scope, spec: FieldSpec, op: Op, _values: Operands) -> Claus
     value = scope.columns.fields[spec.custom_id]
     json_type = func.coalesce(func.jsonb_typeof(value), "")
     if op is Op.UNKNOWN:
-        return json_type != "boolean"
-    return and_(json_type == "boolean", astext(value) == op.value)
+        return unindexed(json_type != "boolean")
+    return unindexed(and_(json_type == "boolean", astext(value) == op.value))
 
 
 def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
-    value = scope.text(spec)
+    if spec.custom_id is not None:
+        return unindexed(_chosen(scope.text(spec), op, values))
+    return _chosen(scope.columns[spec.key], op, values)  # never null
+
+
+def _chosen(value: ColumnElement[str], op: Op, values: Operands) -> Clause:
     if op is Op.EMPTY:
         return value == ""
     if op is Op.NOT_EMPTY:
@@ -184,7 +211,7 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 
 def _multi_select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
-    return includes(scope.columns.fields[spec.custom_id], op, values)
+    return unindexed(includes(scope.columns.fields[spec.custom_id], op, values))
 
 
 def _ids(values: Operands) -> list[UUID]:
@@ -205,6 +232,9 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     if op is Op.NOT_EMPTY:
         return contact_tag_ids.exists()
     selected = contact_tag_ids.where(is_any_of(columns.tag_id, tag_ids, Uuid()))
+    if op is Op.ALL_OF and len(tag_ids) <= MOST_JOINED:
+        # Each one a join, which may begin with the rarest tag.
+        return and_(true(), *(contact_tag_ids.where(columns.tag_id == tag_id).exists() for tag_id in tag_ids))
     if op is Op.ALL_OF:
         return selected.with_only_columns(func.count()).scalar_subquery() == len(tag_ids)
     return selected.exists() if op is Op.ANY_OF else ~selected.exists()
@@ -212,7 +242,7 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     if spec.custom_id is not None:
-        return _custom_user(scope.text(spec), op, values)
+        return unindexed(_custom_user(scope.text(spec), op, values))
     value = scope.columns[f"{spec.key}_id"]
     if op is Op.UNASSIGNED:
         return value.is_(None)
@@ -230,6 +260,14 @@ def _custom_user(value: ColumnElement[str], op: Op, values: Operands) -> Clause:
 
 
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    exact = _compared_date(scope, spec, op, values)
+    if op in _WITHOUT_SPAN:
+        return unindexed(exact)
+    first, last = ranges.days(op, values, scope.now, scope.zone)
+    return indexed(may_be_day(scope.columns, spec, first, last), exact)
+
+
+def _compared_date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     value = collate(scope.text(spec), BYTES)
     if op is Op.EMPTY:
         return value == ""
@@ -245,7 +283,11 @@ def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     if spec.custom_id is not None:
-        return moment_is(scope.text(spec), op, values, scope.now, scope.zone)
+        exact = moment_is(scope.text(spec), op, values, scope.now, scope.zone)
+        if op in _WITHOUT_SPAN:
+            return unindexed(exact)
+        start, end = ranges.instants(op, values, scope.now, scope.zone)
+        return indexed(may_be_moment(scope.columns, spec, start, end), exact)
     value = scope.columns[spec.key]
     if op is Op.EMPTY:
         return value.is_(None)

@@ -27,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
+    "field.index": lazily("app.fields.indexing", "run_field_index"),
     "schedule.fire": lazily("app.engine.schedules.fire_schedule", "fire_occurrence"),
     "import.check": lazily("app.imports.check_job", "check_import"),
     "import.run": lazily("app.imports.run_job", "run_import"),

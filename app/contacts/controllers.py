@@ -1,5 +1,6 @@
 """Controllers of the contact screens: the list, the contact page, its forms, and bulk edits."""
 
+from typing import Literal
 from uuid import UUID
 
 from litestar import Controller, get, post
@@ -15,6 +16,7 @@ from app.contacts.bulk import (
     tag_many,
     undo_deletion,
 )
+from app.contacts.counting import count_page
 from app.contacts.filter_form import condition_editor
 from app.contacts.filter_schemas import FilterForm
 from app.contacts.listing import (
@@ -44,12 +46,14 @@ from app.contacts.schemas import (
     BulkForm,
     BulkJob,
     BulkTagForm,
+    ContactCount,
     ContactForm,
     ContactFormPage,
     ContactList,
     ContactPage,
     ContactSaved,
     ContactView,
+    Counting,
     NewContactForm,
     SelectedContact,
     SelectedContacts,
@@ -81,7 +85,7 @@ from app.web.guards import may
 from app.web.methods import deletion, partial_update
 from app.web.paging import Limit, check_page
 from app.web.request import Request
-from app.web.request_kinds import BULK, search_with
+from app.web.request_kinds import BULK, COUNT, search_with
 from app.web.responses import Saved, Shaped
 from app.work import Work
 
@@ -121,13 +125,15 @@ class ContactController(Controller):
         segment: FromQuery[UUID | None] = None,
         edit: FromQuery[int | None] = None,
         fields: FromQuery[list[str] | None] = None,
+        count: FromQuery[Counting | None] = None,
     ) -> Shaped[ContactList | SelectedContacts]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
         `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
         With `segment` (an id) the list offers to save its filter as that of the segment. `add` (a field) and
         `edit` (the number of a condition in `f`) open the form for one condition. With `fields` (names of a
-        contact's fields, or “actions”) JSON has only these."""
+        contact's fields, or “actions”) JSON has only these. `count` is how matching contacts are counted:
+        capped (up to 10,000, as JSON usually has it), exact, or none."""
         catalogs = await Catalogs.of(work)
         catalog, tags = catalogs.fields, catalogs.tags
         items = [item for item in f or [] if item.strip()]
@@ -153,8 +159,11 @@ class ContactController(Controller):
             limit=limit or 0,
             fields=",".join(parts),
             segment=str(segment or ""),
+            count=count or "",
         )
-        rows = await read_page(work, query, group, catalogs, after, before)
+        # A browser asks for the number of matches when it has the page.
+        usual: Counting = "none" if request.wants_html else "capped"
+        rows = await read_page(work, query, group, catalogs, after, before, usual)
         if parts:
             return Shaped(selected_contacts(work, query, rows, parts))
         page = list_page(work, query, group, catalog, tags, rows, add)
@@ -168,6 +177,24 @@ class ContactController(Controller):
             page.segment, save = await edited_segment(work, segment)
             page.actions += actions(save)
         return Shaped(page, status_code=422 if problem else 200)
+
+    @get("/count", fragment="contacts/_count.html", guards=[may(Permission.VIEW)], kind=COUNT)
+    async def count(
+        self,
+        work: NamedDependency[Work],
+        q: FromQuery[str] = "",
+        f: FromQuery[list[str] | None] = None,
+        match: FromQuery[str] = "all",
+        deleted: FromQuery[bool] = False,
+        count: FromQuery[Literal["capped", "exact"]] = "capped",
+    ) -> ContactCount:
+        """How many contacts match `q`, `f`, `match` and `deleted`, as in the list: up to 10,000, with `count`
+        exact all of them."""
+        catalogs = await Catalogs.of(work)
+        items = [item for item in f or [] if item.strip()]
+        group = read_filter(items, match, catalogs.fields, catalogs.tags)
+        query = Query(q=clean_search(q), f=items, match=group.match, deleted=deleted, count=count)
+        return await count_page(work, query, group, catalogs)
 
     @get("/new", page="contacts/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> ContactFormPage:

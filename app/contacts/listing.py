@@ -35,7 +35,8 @@ from app.work import Work
 from db.filters import where
 from db.models import Contact
 from db.queries.contact_conditions import Clause, live_or_deleted, matches_search
-from db.queries.contact_pages import SORTS, SortValue, fetch_contact_page
+from db.queries.contact_pages import fetch_contact_page
+from db.queries.contact_sorts import BY_CREATION, Sort, sort_keys, sort_of
 
 PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
@@ -46,8 +47,6 @@ MOST_CHOICES = 20
 # What `fields` may name: the parts of a contact, and what the caller may do from here.
 PARTS = (*ContactView.__struct_fields__, "actions")
 FIX_SEGMENT = "Open the segment and edit its filter."
-# The header of a sortable column, by the column's key.
-SORT_OF = {key: key for key in SORTS}
 
 QueryValue: TypeAlias = str | bool | int | list[str]
 
@@ -65,6 +64,7 @@ class Query(msgspec.Struct):
     limit: int = 0
     fields: str = ""
     segment: str = ""
+    count: str = ""
 
     def pairs(self) -> list[tuple[str, str]]:
         """Names and values of the query string, without defaults and without the cursor."""
@@ -77,6 +77,7 @@ class Query(msgspec.Struct):
             ("limit", str(self.limit or ""), ""),
             ("fields", self.fields, ""),
             ("segment", self.segment, ""),
+            ("count", self.count, ""),
         )
         parts = [(name, value) for name, value, default in defaults if value != default]
         return parts + [("f", item) for item in self.f]
@@ -86,7 +87,17 @@ class Query(msgspec.Struct):
         own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
         page = [(name, str(value)) for name, value in changes.items() if name not in own and value]
         pairs = (msgspec.structs.replace(self, **own) if own else self).pairs() + page
-        return f"{PATH}?{'&'.join(_encoded(name, value) for name, value in pairs)}" if pairs else PATH
+        return _address(PATH, pairs)
+
+    def count_href(self, count: str = "") -> str:
+        """The URL that counts the contacts of this list."""
+        names = ("q", "f", "match", "deleted")
+        pairs = [pair for pair in self.pairs() if pair[0] in names] + [("count", count)] * bool(count)
+        return _address(f"{PATH}/count", pairs)
+
+
+def _address(path: str, pairs: Sequence[tuple[str, str]]) -> str:
+    return f"{path}?{'&'.join(_encoded(name, value) for name, value in pairs)}" if pairs else path
 
 
 def _encoded(name: str, value: str) -> str:
@@ -145,9 +156,7 @@ async def find_choices(work: Work, q: str) -> list[ContactChoice]:
         return []
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     clause = condition(Group(), q, await work.fields.catalog(), zone, work.now)
-    rows, _ = await fetch_contact_page(
-        work.session, clause, "created_at", descending=True, limit=MOST_CHOICES
-    )
+    rows, _ = await fetch_contact_page(work.session, clause, BY_CREATION, descending=True, limit=MOST_CHOICES)
     return [choice_of(row) for row in rows]
 
 
@@ -161,12 +170,13 @@ def choice_of(contact: ContactColumns) -> ContactChoice:
     return ContactChoice(contact.id, name, detail)
 
 
-def read_sort(sort: str) -> tuple[str, bool]:
-    """The sort key and whether the order is descending. Raises `Invalid`."""
-    key = sort.removeprefix("-")
-    if key not in SORTS:
-        raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front for descending order."})
-    return key, sort.startswith("-")
+def read_sort(sort: str, fields: Fields) -> tuple[Sort, bool]:
+    """The order and whether it is descending. Raises `Invalid`."""
+    order = sort_of(sort.removeprefix("-"), fields)
+    if order is None:
+        keys = ", ".join(sort_keys(fields))
+        raise Invalid({"sort": f"Sort by one of {keys}, with “-” in front for descending order."})
+    return order, sort.startswith("-")
 
 
 def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
@@ -186,11 +196,6 @@ def read_parts(names: Iterable[str]) -> list[str]:
             hint = f" Did you mean “{close}”?" if close else f" Choose from {', '.join(PARTS)}."
             raise Invalid({"fields": f"A contact has no “{name[:60]}”.{hint}"})
     return parts
-
-
-def cursor_kind(sort: str) -> type[SortValue]:
-    """The type of the sort value in the cursor when the list is sorted by this key."""
-    return datetime if sort in ("created_at", "updated_at") else str
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
@@ -257,7 +262,7 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
 
 def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
     """The shown columns, the name first."""
-    key, descending = read_sort(query.sort)
+    key, descending = query.sort.removeprefix("-"), query.sort.startswith("-")
     columns = [ListColumn("name", "Name", "text")]
     for name in query.columns or DEFAULT_COLUMNS:
         spec = fields[name]
@@ -267,7 +272,7 @@ def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
         columns.append(column)
     for column in columns:
         name = column.key
-        if name in SORT_OF:
+        if sort_of(name, fields) is not None:
             column.sorted = ("descending" if descending else "ascending") if name == key else ""
             column.href = query.href(sort=f"-{name}" if column.sorted == "ascending" else name)
     return columns

@@ -3,21 +3,19 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET
 
 from app.accounts.domain import time_zones
 from app.audit.pages import entry_of
+from app.contacts.counting import condition_of, total_of
 from app.contacts.domain import NON_TEXT_FIELDS
 from app.contacts.listing import (
     DEFAULT_COLUMNS,
     Query,
     chips_of,
     columns_of,
-    condition,
-    cursor_kind,
     new_condition_form,
     read_sort,
 )
@@ -25,11 +23,13 @@ from app.contacts.schemas import (
     BulkConsentForm,
     BulkForm,
     BulkTagForm,
+    ContactCount,
     ContactEnrollment,
     ContactList,
     ContactPage,
     ContactSaved,
     ContactView,
+    Counting,
     FieldView,
     NamedContact,
     SegmentRef,
@@ -43,7 +43,7 @@ from app.contacts.schemas import (
 )
 from app.contacts.timeline import first_entries
 from app.contacts.use_cases import Catalogs, contact_of, member_name, views_of
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.filters.ast import Group
 from app.filters.fields import Fields, FieldType, offered
 from app.filters.parse import describe
@@ -56,9 +56,8 @@ from app.tasks.pages import task_actions
 from app.tasks.schemas import TaskForm
 from app.tasks.use_cases import zone_of
 from app.web.actions import Action, action, actions
-from app.web.paging import read_cursor, write_cursor
+from app.web.paging import MISPLACED, read_optional_cursor, write_cursor
 from app.work import Work
-from db.queries.contact_conditions import Clause
 from db.queries.contact_history import (
     EnrollmentOfContact,
     list_enrollments_of_contact,
@@ -67,9 +66,6 @@ from db.queries.contact_history import (
     list_tasks_of_contact,
 )
 from db.queries.contact_pages import (
-    MOST_COUNTED_IN_LIST,
-    count_all_contacts,
-    count_contacts,
     fetch_contact_page,
 )
 
@@ -79,37 +75,39 @@ SHOWN_OF_TIMELINE = 20  # entries on the page of a contact
 
 
 class ContactRows(msgspec.Struct):
-    """One page of rows and the URLs of its neighbors. `total` stops at `MOST_COUNTED_IN_LIST` + 1."""
+    """One page of rows and the URLs of its neighbors. `total` is None when they were not counted."""
 
     items: list[ContactView]
-    total: int
+    total: ContactCount | None
     next: str
     previous: str
 
 
 async def read_page(
-    work: Work, query: Query, group: Group, catalogs: Catalogs, after: str, before: str
+    work: Work, query: Query, group: Group, catalogs: Catalogs, after: str, before: str, usual: Counting
 ) -> ContactRows:
-    """The contacts that the query string selects. Raises `Invalid` for an unknown sort column or cursor."""
-    key, descending = read_sort(query.sort)
-    clause = _condition(work, query, group, catalogs)
+    """The contacts that the query string selects, counted in the `usual` way unless it names another. Raises
+    `Invalid` for an unknown sort column or cursor."""
+    sort, descending = read_sort(query.sort, catalogs.fields)
+    clause = condition_of(work, query, group, catalogs)
     name, cursor = ("before", before) if before else ("after", after)
-    rows, more = await fetch_contact_page(
-        work.session,
-        clause,
-        key,
-        descending=descending,
-        cursor=read_cursor(cursor, cursor_kind(key), name) if cursor else None,
-        backwards=bool(before),
-        limit=query.limit or PAGE_SIZE,
-        deleted=query.deleted,
-    )
+    try:
+        rows, more = await fetch_contact_page(
+            work.session,
+            clause,
+            sort,
+            descending=descending,
+            cursor=read_optional_cursor(cursor, sort.kind, name) if cursor else None,
+            backwards=bool(before),
+            limit=query.limit or PAGE_SIZE,
+            deleted=query.deleted,
+        )
+    except LookupError:
+        raise Invalid({name: MISPLACED}) from None
     if not cursor and not more:
-        total = len(rows)
-    elif clause is None:
-        total = await count_all_contacts(work.session, deleted=query.deleted)
+        total: ContactCount | None = ContactCount(len(rows), more_than_total=False)
     else:
-        total = await count_contacts(work.session, clause)
+        total = await total_of(work, query, clause, query.count or usual)
     has_next = bool(rows) and (more or bool(before))
     has_previous = bool(rows) and (more if before else bool(after))
     return ContactRows(
@@ -118,14 +116,6 @@ async def read_page(
         query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if has_next else "",
         query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if has_previous else "",
     )
-
-
-def _condition(work: Work, query: Query, group: Group, catalogs: Catalogs) -> Clause | None:
-    """The condition of the list; None for all contacts."""
-    if not group.items and not query.q:
-        return None
-    zone = ZoneInfo(catalogs.account.time_zone)
-    return condition(group, query.q, catalogs.fields, zone, work.now, deleted=query.deleted)
 
 
 def list_page(
@@ -141,8 +131,9 @@ def list_page(
     href = query.href(add="x")[:-1]
     return ContactList(
         items=rows.items,
-        total=min(rows.total, MOST_COUNTED_IN_LIST),
-        more_than_total=rows.total > MOST_COUNTED_IN_LIST,
+        total=rows.total.total if rows.total else None,
+        more_than_total=rows.total is not None and rows.total.more_than_total,
+        count_href=rows.total.href if rows.total else query.count_href(),
         next=rows.next,
         previous=rows.previous,
         q=query.q,
@@ -172,8 +163,8 @@ def selected_contacts(work: Work, query: Query, rows: ContactRows, parts: Sequen
     """The page with only these parts of each contact."""
     return SelectedContacts(
         [_selected(contact, parts) for contact in rows.items],
-        min(rows.total, MOST_COUNTED_IN_LIST),
-        rows.total > MOST_COUNTED_IN_LIST,
+        rows.total.total if rows.total else None,
+        rows.total is not None and rows.total.more_than_total,
         rows.next,
         rows.previous,
         _list_actions(work, query, bool(rows.items)) if "actions" in parts else UNSET,

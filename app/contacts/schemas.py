@@ -1,7 +1,7 @@
 """The JSON of contacts and their forms."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from app.web.actions import Action
 MOST_IDS = 10_000
 TAG_NAME = "Enter a tag of 1 to 60 characters."
 MOST_NEW_TAGS = 50
+Counting: TypeAlias = Literal["none", "capped", "exact"]
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 _JSON_TYPES = [
     {
@@ -204,14 +205,23 @@ class SegmentRef(msgspec.Struct):
     rev: int
 
 
+class ContactCount(msgspec.Struct):
+    """How many contacts match; `more_than_total` when there are more, which `href` counts, else ""."""
+
+    total: int
+    more_than_total: bool
+    href: str = ""
+
+
 class ContactList(msgspec.Struct):
-    """One page of the list. `total` counts up to 10,000 (`more_than_total` when there are more); `next` and
+    """One page of the list. `total` counts up to 10,000 (`more_than_total` when there are more), with `count`
+    exact all of them, and is null when they were not counted; `count_href` then counts them; `next` and
     `previous` are URLs, "" for none; `state` is the query string as names and values, without the cursor;
     `problem` says why a condition could not be added. `editor` is the form for one condition, while it is
     open."""
 
     items: list[ContactView]
-    total: int
+    total: int | None
     more_than_total: bool
     next: str
     previous: str
@@ -234,6 +244,7 @@ class ContactList(msgspec.Struct):
     actions: list[Action]
     problem: str = ""
     segment: SegmentRef | None = None
+    count_href: str = ""
     editor: ConditionEditor | UnsetType = UNSET
 
 
@@ -241,7 +252,7 @@ class SelectedContacts(msgspec.Struct):
     """One page of the list, of each contact only what `fields` names."""
 
     items: list[dict[str, object]]
-    total: int
+    total: int | None
     more_than_total: bool
     next: str
     previous: str

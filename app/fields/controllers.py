@@ -6,8 +6,9 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from app.fields.indexing import end_index, index_field
 from app.fields.pages import field_list, field_page
-from app.fields.schemas import FieldChangeForm, FieldDeletionForm, FieldForm, FieldList, FieldPage
+from app.fields.schemas import FieldChangeForm, FieldDeletionForm, FieldForm, FieldList, FieldPage, IndexJob
 from app.fields.use_cases import change_field, create_field, delete_field
 from app.permissions import Permission
 from app.web.body_limits import LONG_TEXT
@@ -60,3 +61,17 @@ class FieldController(Controller):
         and 409 with the number of contacts that have a value when it differs from `expected`."""
         label = await delete_field(work, field_id, data.expected)
         return Saved(None, see="/fields", note=f"{label} was deleted.")
+
+    @post("/{field_id:uuid}/index", form="/fields/{field_id}", guards=[may(EDIT)], status_code=201)
+    async def index_values(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[IndexJob]:
+        """Starts a job that indexes a number or a date: lists then sort and filter by it fast. An account has
+        ten such fields at most."""
+        job_id = await index_field(work, field_id)
+        job = IndexJob(job_id, f"/jobs/{job_id}")
+        return Saved(job, see=f"/fields/{field_id}", note="The index is being built.")
+
+    @deletion("/{field_id:uuid}/index", form="/fields/{field_id}", guards=[may(EDIT)])
+    async def end_index(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Ends the index of a field. Its values stay."""
+        await end_index(work, field_id)
+        return Saved(None, see=f"/fields/{field_id}", note="The index was ended.")

@@ -16,6 +16,7 @@ from app.fields.schemas import (
     FieldRetirementForm,
 )
 from app.fields.use_cases import users_of
+from app.filters.fields import INDEXABLE
 from app.filters.money import CURRENCIES
 from app.permissions import Permission
 from app.web.actions import action, actions
@@ -91,6 +92,14 @@ async def field_page(work: Work, field_id: UUID) -> FieldPage:
                 work, "delete", "Delete", href, method="DELETE", permission=EDIT, form=FieldDeletionForm,
                 when=not used,
             ),
+            action(
+                work, "index", "Index this field", f"{href}/index", permission=EDIT,
+                when=field.type in INDEXABLE and field.slot is None,
+            ),
+            action(
+                work, "end_index", "End the index", f"{href}/index", method="DELETE", permission=EDIT,
+                when=field.slot is not None,
+            ),
         ),
     )  # fmt: skip
 
@@ -104,4 +113,5 @@ def _view(field: CustomField, position: int) -> CustomFieldView:
         field.id, field.key, field.label, field.type, list(field.options), f"custom.{field.id}",
         field.currency, field.group_name, field.required, field.default_value,
         field.retired_at is not None, list(field.former_keys), position,
+        "no" if field.slot is None else "ready" if field.indexed else "building",
     )  # fmt: skip

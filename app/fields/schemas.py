@@ -78,7 +78,7 @@ class FieldDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
 
 class CustomFieldView(msgspec.Struct):
     """`filter_key` is the field's key in filters; `former_keys` are earlier short names, which merge tags may
-    still use."""
+    still use. `index` is whether lists sort and filter by it fast: no, building or ready."""
 
     id: UUID
     key: str
@@ -93,6 +93,14 @@ class CustomFieldView(msgspec.Struct):
     retired: bool
     former_keys: list[str]
     position: int
+    index: Literal["no", "building", "ready"] = "no"
+
+
+class IndexJob(msgspec.Struct):
+    """The job that builds the index of a field."""
+
+    job_id: UUID
+    href: str
 
 
 class FieldList(msgspec.Struct):

@@ -4,7 +4,7 @@
 `db.filters` gives the same result for every contact. Text is compared without case; "is not" and "none
 of" include empty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -17,6 +17,7 @@ from app.filters.ast import Filter, FilterError, Group, Op
 from app.filters.change_predicates import changed
 from app.filters.facts import Facts
 from app.filters.fields import NUMBER_TYPES, TEXT_TYPES, Fields, FieldSpec, FieldType
+from app.filters.phone_conditions import PHONES, matches, operand_of
 from app.filters.values import Change, Operands, Times, fold, read
 
 Match = Callable[[Facts, datetime], bool]
@@ -78,6 +79,8 @@ def _text(spec: FieldSpec, op: Op, values: Operands) -> Match:
         return lambda facts, _now: text(facts) != ""
     operand = str(values[0])
     many = frozenset(str(value) for value in values)
+    if key in PHONES and any(operand_of(value) for value in many):
+        return _phone(text, op, many)
     tests: dict[Op, Match] = {
         Op.IS: lambda facts, _now: text(facts) == operand,
         Op.IS_NOT: lambda facts, _now: text(facts) != operand,
@@ -88,6 +91,21 @@ def _text(spec: FieldSpec, op: Op, values: Operands) -> Match:
         Op.IN: lambda facts, _now: text(facts) in many,
     }
     return tests[op]
+
+
+def _phone(text: Callable[[Facts], str], op: Op, values: Iterable[str]) -> Match:
+    """Numbers by their digits, and other text as it is."""
+    positive = {Op.IS_NOT: Op.IS, Op.NOT_CONTAINS: Op.CONTAINS}.get(op, op)
+    operands = [(value, operand_of(value)) for value in values]
+
+    def match(stored: str) -> bool:
+        return any(
+            matches(positive, stored, operand) if operand else stored == value for value, operand in operands
+        )
+
+    if op is positive:
+        return lambda facts, _now: match(text(facts))
+    return lambda facts, _now: not match(text(facts))
 
 
 def _number(spec: FieldSpec, op: Op, values: Operands) -> Match:

@@ -63,6 +63,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
     Of a custom field: the `currency` of its amounts, the `group` of forms it stands in, whether a new contact
     must have a value (`required`), and the `default` of a new contact.
 
+    `slot` is the number of the column with the values of a field that the account has indexed, 0 for others.
+
     `names` are the names of the members, segments or workflows that a condition may refer to, by id; None
     skips the check. `filters` are the account's segment filters by id, None for a filter that cannot be read.
     Both come from `field_catalog`."""
@@ -79,6 +81,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     default: FieldValue = None
     retired: bool = False
     former_slugs: tuple[str, ...] = ()
+    slot: int = 0
     names: Mapping[str, str] | None = None
     filters: Mapping[UUID, Filter | None] = {}
 
@@ -243,6 +246,8 @@ _CONSENTS = {"email_consent": "Email consent", "sms_consent": "SMS consent"}
 # Never empty: without an answer from the contact it is "unknown". Only members, imports and the set-consent
 # step change it.
 CONSENT = ("unknown", "granted", "denied")
+# The types of custom fields that an account can index.
+INDEXABLE = (FieldType.NUMBER, FieldType.MONEY, FieldType.DATE, FieldType.DATETIME)
 # Unique per account, so a step that writes the same value to many contacts would fail.
 _UNIQUE = {"email", "external_id"}
 

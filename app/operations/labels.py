@@ -15,6 +15,7 @@ TITLES = {
     "bulk.delete": "Delete contacts",
     "bulk.restore": "Restore contacts",
     "workflow.audience": "Add matching contacts",
+    "field.index": "Index a field",
     "workflow.migrate_enrollments": "Move enrollments to the new version",
 }
 UNKNOWN_JOB = "Job of another version"

@@ -1,5 +1,6 @@
 """Routes of segments."""
 
+from typing import Literal
 from uuid import UUID
 
 from litestar import Controller, get, post
@@ -7,9 +8,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.permissions import Permission
-from app.segments.pages import new_page, segment_list, segment_page
+from app.segments.pages import new_page, segment_counts, segment_list, segment_page
 from app.segments.schemas import (
     SegmentChangeForm,
+    SegmentCounts,
     SegmentForm,
     SegmentFormPage,
     SegmentList,
@@ -33,9 +35,21 @@ class SegmentController(Controller):
     tags = ("segments",)
 
     @get(page="segments/index.html", guards=[may(Permission.VIEW)], kind=COUNT)
-    async def index(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> SegmentList:
-        """Every segment, with the number of contacts in it now."""
-        return await segment_list(work, paging)
+    async def index(
+        self,
+        request: Request,
+        work: NamedDependency[Work],
+        paging: NamedDependency[Paging],
+        count: FromQuery[Literal["none", "capped"] | None] = None,
+    ) -> SegmentList:
+        """Every segment, with the number of contacts in it now. With `count` none only where that is known; a
+        browser asks for it when it has the page."""
+        return await segment_list(work, paging, count=count == "capped" if count else not request.wants_html)
+
+    @get("/counts", fragment="segments/_counts.html", guards=[may(Permission.VIEW)], kind=COUNT)
+    async def counts(self, work: NamedDependency[Work], paging: NamedDependency[Paging]) -> SegmentCounts:
+        """How many contacts are in each segment of the list now."""
+        return await segment_counts(work, paging)
 
     @get("/new", page="segments/new.html", guards=[may(EDIT)], kind=search_with("f"))
     async def new(

@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
 from app.contacts.listing import Query, chips_of, condition, read_filter
 from app.contacts.schemas import Chip
@@ -18,6 +19,8 @@ from app.filters.stored import decode_filter_or_none
 from app.permissions import Permission
 from app.segments.schemas import (
     SegmentChangeForm,
+    SegmentCount,
+    SegmentCounts,
     SegmentForm,
     SegmentFormPage,
     SegmentList,
@@ -33,6 +36,7 @@ from db.queries.contact_pages import MOST_COUNTED_IN_LIST, count_contacts
 from db.queries.counters import read_sizes
 
 EDIT = Permission.EDIT_CONTACTS
+TOO_SLOW = "57014"  # SQLSTATE: PostgreSQL stopped the statement
 NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
 
 
@@ -49,13 +53,41 @@ class FilterContext(msgspec.Struct):
         return cls(await work.fields.catalog(), await work.tags.names(), zone)
 
 
-async def segment_list(work: Work, paging: Paging) -> SegmentList:
-    """Every segment, with the number of contacts in it."""
+async def segment_list(work: Work, paging: Paging, *, count: bool) -> SegmentList:
+    """Every segment, with the number of contacts in it; unless they are to be counted, only where it is
+    known."""
     context = await FilterContext.of(work)
     segments, links = part_of("/segments", await work.segments.sorted_by_name(), paging, attrgetter("id"))
     sizes = await _stored_sizes(work, segments)
-    views = [await view(work, segment, context, sizes.get(segment.id)) for segment in segments]
-    return SegmentList(views, *links, [])
+    views = [await view(work, segment, context, sizes.get(segment.id), count=count) for segment in segments]
+    query = urlencode({name: value for name, value in paging.query().items() if value})
+    counts = "" if all(item.counted for item in views) else f"/segments/counts{'?' * bool(query)}{query}"
+    return SegmentList(views, *links, [], counts)
+
+
+async def segment_counts(work: Work, paging: Paging) -> SegmentCounts:
+    """The number of contacts in each segment that `segment_list` has on this page. A filter that takes too
+    long is left out, and the others are counted."""
+    context = await FilterContext.of(work)
+    segments, _ = part_of("/segments", await work.segments.sorted_by_name(), paging, attrgetter("id"))
+    sizes, counts = await _stored_sizes(work, segments), []
+    for segment in segments:
+        total, expression = None, decode_filter_or_none(segment.filter)
+        if expression is not None:
+            try:
+                async with work.session.begin_nested():
+                    total = await _total(work, expression, context, sizes.get(segment.id))
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", "") != TOO_SLOW:
+                    raise
+        capped = None if total is None else min(total, MOST_COUNTED_IN_LIST)
+        more = (total or 0) > MOST_COUNTED_IN_LIST
+        counts.append(SegmentCount(segment.id, segment.name, capped, more, _contacts_href(segment)))
+    return SegmentCounts(counts)
+
+
+def _contacts_href(segment: Segment) -> str:
+    return "/contacts?" + urlencode([("f", f"segments:any_of:{segment.id}")])
 
 
 async def _stored_sizes(work: Work, segments: Sequence[Segment]) -> dict[UUID, int]:
@@ -118,10 +150,15 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     )
 
 
-async def view(work: Work, segment: Segment, context: FilterContext, size: int | None = None) -> SegmentView:
-    """A segment as the page shows it, with its number of contacts, which is `size` if that is known."""
-    expression = decode_filter_or_none(segment.filter)
-    total = None if expression is None else await _total(work, expression, context, size)
+async def view(
+    work: Work, segment: Segment, context: FilterContext, size: int | None = None, *, count: bool = True
+) -> SegmentView:
+    """A segment as the page shows it, with its number of contacts, which is `size` if that is known, and else
+    not counted without `count`."""
+    expression, total = decode_filter_or_none(segment.filter), None
+    uncounted = expression is not None and size is None and not count
+    if expression is not None and not uncounted:
+        total = await _total(work, expression, context, size)
     match, items = to_items(expression)
     return SegmentView(
         segment.id,
@@ -137,8 +174,9 @@ async def view(work: Work, segment: Segment, context: FilterContext, size: int |
         segment.created_by,
         segment.created_at,
         segment.updated_at,
-        "/contacts?" + urlencode([("f", f"segments:any_of:{segment.id}")]),
+        _contacts_href(segment),
         Query(f=items, match=match, segment=str(segment.id)).href(),
+        counted=not uncounted,
     )
 
 

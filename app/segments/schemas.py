@@ -38,8 +38,8 @@ class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 class SegmentView(msgspec.Struct):
     """`contacts` counts up to 10,000 (`more_than_contacts` when there are more) and is null when the filter
-    can't be evaluated. `watched`: a live workflow reacts to contacts entering or leaving. `href` lists the
-    contacts, `edit_href` opens the filter's conditions for editing."""
+    can't be evaluated or it was not `counted`. `watched`: a live workflow reacts to contacts entering or
+    leaving. `href` lists the contacts, `edit_href` opens the filter's conditions for editing."""
 
     id: UUID
     name: str
@@ -56,15 +56,32 @@ class SegmentView(msgspec.Struct):
     updated_at: datetime
     href: str
     edit_href: str
+    counted: bool = True
 
 
 class SegmentList(msgspec.Struct):
-    """Segments by name; `next` and `previous` are addresses, "" for none."""
+    """Segments by name; `next` and `previous` are addresses, "" for none. `counts_href` counts the contacts
+    of those that were not counted, "" when all were."""
 
     items: list[SegmentView]
     next: str
     previous: str
     actions: list[Action]
+    counts_href: str = ""
+
+
+class SegmentCount(msgspec.Struct):
+    """The number of contacts in a segment now, as in `SegmentView`; null also when counting took too long."""
+
+    id: UUID
+    name: str
+    contacts: int | None
+    more_than_contacts: bool
+    href: str
+
+
+class SegmentCounts(msgspec.Struct):
+    counts: list[SegmentCount]
 
 
 class SegmentPage(msgspec.Struct):

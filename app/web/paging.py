@@ -139,15 +139,23 @@ def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def write_cursor(sort_value: str | datetime, row_id: UUID) -> str:
+def write_cursor(sort_value: str | float | datetime | None, row_id: UUID) -> str:
     """The position of a row in a sorted list, for `after` and `before`."""
     return base64.urlsafe_b64encode(msgspec.json.encode([sort_value, row_id])).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, kind: type[T], parameter: str) -> tuple[T, UUID]:
-    """The sort value, as `kind` (str or datetime), and the row id that `write_cursor` packed. Raises
+    """The sort value, as `kind` (str or datetime, say), and the row id that `write_cursor` packed. Raises
     `Invalid` for `parameter`."""
-    expected: type[tuple[T, UUID]] = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type built at run time
+    value, row_id = read_optional_cursor(cursor, kind, parameter)
+    if value is None:
+        raise Invalid({parameter: MISPLACED})
+    return value, row_id
+
+
+def read_optional_cursor(cursor: str, kind: type[T], parameter: str) -> tuple[T | None, UUID]:
+    """The same in a list whose rows may have no sort value: None."""
+    expected: type[tuple[T | None, UUID]] = tuple[kind | None, UUID]  # type: ignore[valid-type]  # -- a type built at run time
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         value, row_id = msgspec.json.decode(raw, type=expected)

@@ -47,7 +47,8 @@ READ = RequestKind("read", "Reading this", "Try again in a moment.")
 SEARCH = RequestKind(
     "search",
     "This search",
-    "Narrow it: use a longer search text, fewer conditions, or the default sort order.",
+    "Narrow it: use a longer search text, fewer conditions, or the default sort order. Numbers and dates are "
+    "fast when their field is indexed.",
     heavy=True,
 )
 COUNT = RequestKind("search", "Counting this", "Try again in a moment.", heavy=True)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal
+from sqlalchemy import ColumnElement, and_, false, or_, true
 
+from app.filters.search_text import patterns_of
 from db.models import Contact
 
 Clause: TypeAlias = ColumnElement[bool]
@@ -20,9 +21,14 @@ def live_or_deleted(deleted: bool = False) -> Clause:
 
 
 def matches_search(q: str) -> Clause:
-    """Every word of `q` occurs in a name, the email address, the company or the phone number."""
-    return and_(
-        literal(True), *(func.strpos(_COLUMNS.search, func.lower(word)) > 0 for word in q.split()[:10])
+    """Every word of `q` occurs in a name, an email address, the company, the city, the website, the external
+    ID or a phone number."""
+    return or_(
+        false(),
+        *(
+            and_(true(), *(or_(*map(_COLUMNS.search.like, patterns)) for patterns in words))
+            for words in patterns_of(q)
+        ),
     )
 
 

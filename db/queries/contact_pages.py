@@ -2,26 +2,46 @@
 as ids: their names are in the catalogs."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
-from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, literal, select, text
+from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.filters.contact_columns import COLUMNS, ContactColumns
 from db.models import Contact
 from db.queries.catalogs import VERSIONS_NOW
 from db.queries.contact_conditions import Clause
+from db.queries.contact_sorts import (
+    VALUED,
+    Cursor,
+    Part,
+    Sort,
+    SortValue,
+    is_in,
+    parts_of,
+    read_order,
+    selected,
+)
 from db.queries.counters import is_known, summed
 from db.queries.driver_statements import DriverStatement, fetch_number, fetch_row, fetch_rows
-from db.queries.statements import SqlValue, fetch_all, fetch_scalar, fetch_scalars
+from db.queries.statements import (
+    SqlValue,
+    fetch_all,
+    fetch_scalar,
+    fetch_scalars,
+    plan_anew,
+    plan_as_usual,
+    plan_search,
+)
 from db.tenancy import begin
 
 MOST_COUNTED_IN_LIST = 10_000
-SortValue: TypeAlias = str | datetime
+MOST_EXACT = 100_000_000  # more contacts than an account has
+MOST_SORTED = 5_000  # matches that are read and sorted, however they are spread
+NO_CONTACT = UUID(int=0)
+ANY_CURSOR: Cursor = ("", NO_CONTACT)
 
 
 class ContactRow(ContactColumns, frozen=True):
@@ -38,9 +58,9 @@ class BesideContact(msgspec.Struct, frozen=True):
 
 
 class ListedContact(ContactRow, frozen=True):
-    """A contact in a sorted list."""
+    """A contact in a sorted list; None for one without a value there."""
 
-    sort_value: SortValue
+    sort_value: SortValue | None
 
 
 _CONTACTS = Contact.__table__
@@ -67,9 +87,8 @@ _READ_BESIDE = DriverStatement(
 )
 
 
-def _count_all(state: str, deleted_at: str) -> str:
+def _count_all(state: str, deleted_at: str, most: int = MOST_COUNTED_IN_LIST + 1) -> str:
     """SQL: from the counters, as far as the list counts; a scan while they are not known."""
-    most = MOST_COUNTED_IN_LIST + 1
     return f"""
 select case when {is_known("contacts")} then least({summed("contacts", f"state = '{state}'")}, {most})
        else (select count(*) from (select from contacts where account_id = current_account()
@@ -77,7 +96,11 @@ select case when {is_known("contacts")} then least({summed("contacts", f"state =
 """  # noqa: S608 -- constants only
 
 
-_COUNT_LIVE, _COUNT_DELETED = _count_all("live", "null"), _count_all("deleted", "not null")
+_COUNT = {
+    (deleted, exact): _count_all(*state, *((MOST_EXACT,) if exact else ()))
+    for deleted, state in ((False, ("live", "null")), (True, ("deleted", "not null")))
+    for exact in (False, True)
+}
 _FIND_LIVE_CONTACTS = text("""
 select id from contacts
  where account_id = current_account() and deleted_at is null and id = any(cast(:ids as uuid[]))
@@ -87,97 +110,107 @@ select id from contacts where account_id = current_account() and deleted_at is n
 """)
 
 
-# SQL by the key of a sort.
-SORTS = {
-    "name": "lower(coalesce(contacts.last_name, '') || ' ' || coalesce(contacts.first_name, ''))",
-    **{name: f"lower(coalesce(contacts.{name}, ''))" for name in ("email", "company", "city", "state")},
-    "created_at": "contacts.created_at",
-    "updated_at": "contacts.updated_at",
-}
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a page of a sorted list begins: after the cursor (a sort value and an id) in the direction of
-    `down`; without a cursor at its first contact. Ties are in the order of ids."""
-
-    sort: str
-    down: bool
-    cursor: tuple[SortValue, UUID] | None = None
-
-    @property
-    def order(self) -> str:
-        direction = "desc" if self.down else "asc"
-        return f"{SORTS[self.sort]} {direction}, contacts.id {direction}"
-
-    def edge(self, value: str, contact_id: str) -> str:
-        """The condition of the contacts that follow the cursor; the arguments name its parts in the SQL."""
-        return f"({SORTS[self.sort]}, contacts.id) {'<' if self.down else '>'} ({value}, {contact_id})"
-
-
 async def fetch_contact_page(
     session: AsyncSession,
     condition: Clause | None,
-    sort: str,
+    sort: Sort,
     *,
     descending: bool = False,
-    cursor: tuple[SortValue, UUID] | None = None,
+    cursor: Cursor | None = None,
     backwards: bool = False,
     limit: int = 50,
     deleted: bool = False,
 ) -> tuple[list[ListedContact], bool]:
     """At most `limit` contacts that come after `cursor` (its sort value and id; before it when `backwards`),
-    and whether there are more in that direction. Without a `condition` all live ones, or all `deleted`."""
-    place = Place(sort, descending != backwards, cursor)
-    if condition is None:
-        statement = _whole_page(place.sort, place.down, cursor is not None, deleted, limit + 1)
-        rows = await fetch_rows(session, statement, session.info["account_id"], *(cursor or ()))
-    else:
-        rows = await _fetch_matching(session, condition, place, limit + 1)
+    and whether there are more in that direction. Without a `condition` all live ones, or all `deleted`.
+    Raises LookupError for a cursor that has no place in this order."""
+    rows: list[ListedContact] = []
+    if condition is not None:
+        await plan_search(session)
+        condition = condition if sort.follows_time else await _narrowed(session, condition)
+    for part in parts_of(sort, descending=descending, backwards=backwards, cursor=cursor):
+        if condition is None:
+            rows += await _fetch_all(session, sort, part, deleted, limit + 1)
+        else:
+            rows += await _fetch_matching(session, condition, sort, part, limit + 1)
+        if len(rows) > limit:
+            break
     page, more = rows[:limit], len(rows) > limit
     return (page[::-1] if backwards else page), more
 
 
+async def _narrowed(session: AsyncSession, condition: Clause) -> Clause:
+    """The condition, or the contacts themselves when few match. The planner expects them evenly spread in the
+    list; but those with one last name stand together in it, and it would read all that stand before them."""
+    mine = _CONTACTS.c.account_id == session.info["account_id"]
+    query = select(_CONTACTS.c.id).where(mine, condition).limit(MOST_SORTED + 1)
+    ids = await fetch_scalars(session, UUID, query)
+    return condition if len(ids) > MOST_SORTED else _CONTACTS.c.id == any_(literal(ids, ARRAY(Uuid)))
+
+
+async def _fetch_all(
+    session: AsyncSession, sort: Sort, part: Part, deleted: bool, limit: int
+) -> list[ListedContact]:
+    values: list[SqlValue] = [session.info["account_id"]]
+    if part.state == "group":
+        values.append(part.value)
+    if part.cursor is not None:
+        values += part.cursor if part.state in VALUED else part.cursor[1:]
+    statement = _whole_page(sort, part.state, part.down, part.cursor is not None, deleted, limit)
+    return await fetch_rows(session, statement, *values)
+
+
 @lru_cache(maxsize=256)
 def _whole_page(
-    sort: str, down: bool, from_cursor: bool, deleted: bool, limit: int
+    sort: Sort, state: str, down: bool, from_cursor: bool, deleted: bool, limit: int
 ) -> DriverStatement[ListedContact]:
-    place = Place(sort, down)
-    edge = f" and {place.edge('$2', '$3')}" if from_cursor else ""
+    part = Part(state, down, cursor=ANY_CURSOR if from_cursor else None)
+    first = 3 if state == "group" else 2
+    after = (f"${first}", f"${first + 1}" if state in VALUED else f"${first}")
     return DriverStatement(
         ListedContact,
-        f"select {_COLUMNS}, {SORTS[sort]} as sort_value from contacts"  # noqa: S608 -- constants only
-        f" where account_id = $1 and deleted_at is {'not null' if deleted else 'null'}{edge}"
-        f" order by {place.order} limit {limit}",
+        f"select {_COLUMNS}, {selected(sort, part)} from contacts"  # noqa: S608 -- constants only
+        f" where account_id = $1 and deleted_at is {'not null' if deleted else 'null'}"
+        f"{is_in(sort, part, '$2', after)} order by {read_order(sort, part)} limit {limit}",
     )
 
 
 async def _fetch_matching(
-    session: AsyncSession, condition: Clause, place: Place, limit: int
+    session: AsyncSession, condition: Clause, sort: Sort, part: Part, limit: int
 ) -> list[ListedContact]:
     query = (
-        select(text(f"{_COLUMNS}, {SORTS[place.sort]} as sort_value"))
+        select(text(f"{_COLUMNS}, {selected(sort, part)}"))
         .select_from(_CONTACTS)
         .where(_CONTACTS.c.account_id == session.info["account_id"], condition)
     )
     values: dict[str, SqlValue] = {}
-    if place.cursor is not None:
-        query = query.where(text(place.edge(":sort_value", ":cursor_id")))
-        values = dict(zip(("sort_value", "cursor_id"), place.cursor, strict=True))
-    query = query.order_by(text(place.order)).limit(limit)
+    if part.state == "group" and part.value is not None:
+        values["group_id"] = UUID(part.value)
+    if part.cursor is not None:
+        value, values["cursor_id"] = part.cursor
+        values |= {"sort_value": value} if part.state in VALUED else {}
+    place = is_in(sort, part, ":group_id", (":sort_value", ":cursor_id")).removeprefix(" and ")
+    query = query.where(text(place)) if place else query
+    query = query.order_by(text(read_order(sort, part))).limit(limit)
     return await fetch_all(session, ListedContact, query, **values)
 
 
 async def count_contacts(session: AsyncSession, condition: Clause, most: int = MOST_COUNTED_IN_LIST) -> int:
     """The number of contacts, counted up to one more than `most`."""
     mine = _CONTACTS.c.account_id == session.info["account_id"]
+    for_page = most <= MOST_COUNTED_IN_LIST
+    await (plan_search if for_page else plan_anew)(session)
     some = select(literal(1)).select_from(_CONTACTS).where(mine, condition).limit(most + 1).subquery()
-    return await fetch_scalar(session, int, select(func.count()).select_from(some)) or 0
+    number = await fetch_scalar(session, int, select(func.count()).select_from(some)) or 0
+    if not for_page:  # a change of these contacts may follow
+        await plan_as_usual(session)
+    return number
 
 
-async def count_all_contacts(session: AsyncSession, *, deleted: bool = False) -> int:
-    """The number of contacts that are live, or deleted, counted up to one more than
-    `MOST_COUNTED_IN_LIST`."""
-    return await fetch_number(session, _COUNT_DELETED if deleted else _COUNT_LIVE)
+async def count_all_contacts(session: AsyncSession, *, deleted: bool = False, exact: bool = False) -> int:
+    """The number of contacts that are live, or deleted, counted up to one more than `MOST_COUNTED_IN_LIST`
+    unless it has to be `exact`."""
+    return await fetch_number(session, _COUNT[deleted, exact])
 
 
 async def find_contact(session: AsyncSession, contact_id: UUID) -> ContactRow | None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.json_types import JsonObject
 from db.models import Contact, Effect, Enrollment, Workflow
+from db.queries.contact_conditions import matches_search
 from db.queries.paging import fetch_page_of
 from db.queries.statements import fetch_all, fetch_one, scan_as_usual, scan_indexes_only
 
@@ -153,7 +154,7 @@ async def fetch_enrollment_page(
     ):
         query = query.where(column == value) if value else query
     if q:
-        query = query.where(Contact.search.contains(q.lower(), autoescape=True))
+        query = query.where(matches_search(q))
     return await fetch_page_of(
         session, ListedEnrollment, query, Enrollment.id, after=after, before=before, limit=limit
     )

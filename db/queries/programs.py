@@ -28,7 +28,8 @@ class AccountSettings(msgspec.Struct, frozen=True):
 
 
 class StoredField(msgspec.Struct, frozen=True):
-    """A custom field; `options` are those of a list to choose from."""
+    """A custom field; `options` are those of a list to choose from. `slot` is where its values are indexed, 0
+    for nowhere."""
 
     id: UUID
     key: str
@@ -41,6 +42,7 @@ class StoredField(msgspec.Struct, frozen=True):
     default_value: FieldValue
     retired: bool
     former_keys: list[str]
+    slot: int = 0
 
 
 class LiveWorkflow(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ select id, name, time_zone, default_region, created_at from accounts where id = 
 """)
 _READ_CUSTOM_FIELDS = text("""
 select id, key, label, type, options, currency, group_name, required, default_value,
-       retired_at is not null as retired, former_keys
+       retired_at is not null as retired, former_keys, case when indexed then slot else 0 end as slot
   from custom_fields where account_id = current_account() order by position, id
 """).columns(options=JSONB, default_value=JSONB, former_keys=JSONB)
 _READ_SEGMENT_FILTERS = text("""
@@ -126,6 +128,7 @@ def field_specs(rows: Iterable[StoredField]) -> list[FieldSpec]:
             default=row.default_value,
             retired=row.retired,
             former_slugs=tuple(row.former_keys),
+            slot=row.slot,
         )
         for row in rows
     ]

@@ -33,6 +33,11 @@ _SET_TABLE_SCANS = text(
     "select set_config('enable_seqscan', :mode, true), set_config('enable_bitmapscan', :mode, true)"
 )
 _SET_PLAN_MODE = text("select set_config('plan_cache_mode', :mode, true)")
+# Without sequential scans, the planner walks the order of a list where it finds no index for a condition.
+_PLAN_SEARCH = text(
+    "select set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+)
 
 
 class ColumnsDifferError(TypeError):
@@ -112,6 +117,12 @@ async def plan_anew(session: AsyncSession) -> None:
     a table was small would scan the whole table. Not for writes: the checks of foreign keys would be planned
     anew for each row."""
     await session.execute(_SET_PLAN_MODE, {"mode": "force_custom_plan"})
+
+
+async def plan_search(session: AsyncSession) -> None:
+    """Until the transaction ends, statements are planned for their values and read tables by indexes: lists
+    and counts of contacts with conditions."""
+    await session.execute(_PLAN_SEARCH)
 
 
 async def scan_indexes_only(session: AsyncSession) -> None:

@@ -27,8 +27,8 @@ function onKey(event) {
   event.preventDefault();
 }
 
-// Every [data-bulk-count] shows how many rows are ticked, or with [data-bulk-all] how many match; its value is the
-// noun behind the number.
+// Every [data-bulk-count] shows how many rows are ticked, or with [data-bulk-all] how many match, which [data-total]
+// has as soon as they are counted; its value is the noun behind the number.
 function count() {
   for (const scope of document.querySelectorAll(".list, [data-bulk]")) {
     const boxes = [...scope.querySelectorAll(BOX)];
@@ -38,9 +38,16 @@ function count() {
       page.checked = chosen > 0 && chosen === boxes.length;
       page.indeterminate = chosen > 0 && chosen < boxes.length;
     }
+    const counted = scope.querySelector("[data-total]");
+    const matching = counted ? Number(counted.dataset.total).toLocaleString("en") + ("more" in counted.dataset ? "+" : "") : "";
+    for (const place of scope.querySelectorAll("[data-bulk-total]")) place.textContent = matching;
+    for (const input of scope.querySelectorAll("[data-bulk-matching]")) {
+      input.disabled = !counted || "more" in counted.dataset;
+      input.value = counted?.dataset.total ?? "";
+    }
     const all = scope.querySelector("[data-bulk-all]:checked");
-    const number = all ? Number(all.dataset.bulkAll) : chosen;
-    const text = number.toLocaleString("en") + (all?.hasAttribute("data-bulk-more") ? "+" : "");
+    const number = all ? Number(counted?.dataset.total ?? 2) : chosen;
+    const text = all ? matching || "all" : chosen.toLocaleString("en");
     for (const place of scope.querySelectorAll("[data-bulk-count]")) {
       const noun = place.dataset.bulkCount;
       place.textContent = noun ? `${text} ${noun}${number === 1 ? "" : "s"}` : text;

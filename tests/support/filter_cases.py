@@ -19,6 +19,7 @@ from app.filters.fields import (
     FieldSpec,
     FieldType,
 )
+from app.filters.phone_conditions import PHONES
 from app.filters.values import WHOLE_DAYS
 from tests.support.engine_kit import (
     ANN,
@@ -60,6 +61,15 @@ WORDS = [
     "ſ",
     "%_",
     "a,b",
+]
+NUMBERS = [
+    "+14152933313",
+    "(415) 293-3313",
+    "001 415",
+    "+442079460000",
+    "020 7946 0000",
+    "0612345678",
+    "293-33",
 ]
 MOMENTS = [
     NOW,
@@ -135,7 +145,7 @@ moments = st.sampled_from(MOMENTS) | st.timedeltas(timedelta(days=-60), timedelt
 def _values(spec: FieldSpec, *, for_condition: bool = False) -> st.SearchStrategy[Any]:
     """One value that a contact holds, or with `asked` one of a predicate, as a form carries it."""
     if spec.type in TEXT_TYPES:
-        return texts
+        return st.sampled_from(NUMBERS) | texts if spec.key in PHONES else texts
     if spec.type in NUMBER_TYPES:
         held = numbers if spec.type is FieldType.NUMBER else numbers.filter(lambda number: abs(number) < 1e13)
         return held | st.integers(-20, 20).map(str) if for_condition else held

@@ -25,6 +25,7 @@ POST   /contacts/bulk/consent                                          contacts:
 POST   /contacts/bulk/deletion                                         contacts:edit
 POST   /contacts/bulk/restoration                                      contacts:edit
 POST   /contacts/bulk/tags                                             contacts:edit
+GET    /contacts/count                                                 view
 GET    /contacts/filter                                                view
 POST   /contacts/filter                                                view
 GET    /contacts/new                                                   contacts:edit
@@ -61,6 +62,9 @@ GET    /fields/{field_id}                                              view
 POST   /fields/{field_id}                                              contacts:edit
 PATCH  /fields/{field_id}                                              contacts:edit
 POST   /fields/{field_id}/deletion                                     contacts:edit
+POST   /fields/{field_id}/index                                        contacts:edit
+POST   /fields/{field_id}/index/deletion                               contacts:edit
+DELETE /fields/{field_id}/index                                        contacts:edit
 DELETE /fields/{field_id}                                              contacts:edit
 GET    /imports                                                        view
 POST   /imports                                                        contacts:import
@@ -118,6 +122,7 @@ GET    /schema                                                         signed_in
 GET    /schema/openapi.json                                            signed_in
 GET    /segments                                                       view
 POST   /segments                                                       contacts:edit
+GET    /segments/counts                                                view
 GET    /segments/new                                                   contacts:edit
 GET    /segments/{segment_id}                                          view
 POST   /segments/{segment_id}                                          contacts:edit

@@ -88,7 +88,7 @@ async def test_field_used_by_a_live_workflow_cannot_be_deleted(world: World) -> 
         assert (refused.status_code, refused.json()["current"][0]["name"]) == (409, "Welcome")
         assert "Or retire the field" in refused.json()["detail"]
         page = await client.get(f"/fields/{field['id']}")
-        assert [action["name"] for action in page.json()["actions"]] == ["update", "retire"]
+        assert [action["name"] for action in page.json()["actions"]] == ["update", "retire", "index"]
 
 
 async def test_viewers_read_only_and_other_accounts_find_nothing(world: World) -> None:

@@ -108,6 +108,14 @@ def _fields_in_query(struct: type) -> list[Json]:
     ]
 
 
+def _without_null(choices: Json) -> Json:
+    """The types, or the values, of a schema; one type is no list."""
+    if not isinstance(choices, list):
+        return choices
+    real: list[Json] = [choice for choice in choices if choice not in ("null", None)]
+    return "string" if real == ["string"] else real
+
+
 def without_null(schema: Json) -> Json:
     """The schema of a parameter, which can be absent but never null."""
     if not isinstance(schema, dict):
@@ -115,7 +123,7 @@ def without_null(schema: Json) -> Json:
     choices = schema.get("oneOf", schema.get("anyOf"))
     rest = {key: value for key, value in schema.items() if key not in ("oneOf", "anyOf")}
     if not isinstance(choices, list):
-        return rest
+        return {key: _without_null(value) for key, value in rest.items()}
     real = [choice for choice in choices if choice != {"type": "null"}]
     if len(real) == 1 and isinstance(real[0], dict):
         return {**real[0], **rest}

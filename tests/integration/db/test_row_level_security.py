@@ -35,6 +35,7 @@ DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
     "accounts_with_old_events",
     "count_unknown",
     "due_accounts",
+    "fill_contact_values",
     "due_work",
     "webhook_by_token",
     "accounts_with_expired_data",
@@ -150,7 +151,8 @@ async def test_app_user_may_not_run_the_triggers_that_look_across_accounts(
         "where prosecdef and prorettype = 'trigger'::regtype and pronamespace = 'public'::regnamespace"
     )
     assert {row["proname"] for row in rows} == {
-        "add_catalog_versions", "count_unknown", "raise_all_catalog_versions", "raise_catalog_version",
+        "add_catalog_versions", "count_unknown", "fill_contact_values", "raise_all_catalog_versions",
+        "raise_catalog_version",
     }  # fmt: skip
     assert [row["proname"] for row in rows if row["may"]] == []
 

@@ -88,5 +88,5 @@ def test_a_large_condition_is_not_kept(cache: ConditionCache, large: Filter) -> 
     fields = field_catalog(named=AccountNames(segments={str(SEGMENT): "Large"}, filters={SEGMENT: inside}))
     where(large, CONTACTS, fields, UTC_ZONE, NOW)
     assert not cache._entries
-    where(Group("all", [IN_OSLO] * 20), CONTACTS, fields, UTC_ZONE, NOW)
+    where(Group("all", [IN_OSLO] * 10), CONTACTS, fields, UTC_ZONE, NOW)
     assert len(cache._entries) == 1
