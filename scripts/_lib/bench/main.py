@@ -1,4 +1,5 @@
-"""`scripts/bench`: the speed of the engine, and of pages and JSON, as ratios within one run."""
+"""`scripts/bench`: the speed of the engine, and of pages and JSON, as ratios within one run, and of lists of
+a million contacts."""
 
 import argparse
 import asyncio
@@ -16,6 +17,8 @@ from scripts._lib.bench.http.measured_run import HttpSizes
 from scripts._lib.bench.http.parts import OF_A_MILLION
 from scripts._lib.bench.http.parts import PARTS as HTTP_PARTS
 from scripts._lib.bench.lateness import measure_herd, measure_streams
+from scripts._lib.bench.lists import benchmark as lists_benchmark
+from scripts._lib.bench.lists.cases import GROUPS
 from scripts._lib.bench.matching_throughput import measure_matching
 from scripts._lib.bench.memory import measure_memory
 from scripts._lib.bench.step_throughput import measure_step_throughput, summarize
@@ -87,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.what == "engine":
             sizes, goals = QUICK if options.quick else Sizes(), report.GOALS
             figures = asyncio.run(measure(options.only or PARTS, sizes))
+        elif options.what == "list":
+            contacts, goals = 20_000 if options.quick else options.contacts, report.LIST_GOALS
+            figures = uvloop.run(lists_benchmark.measure(contacts, options.only))
         else:
             http_sizes, goals = benchmark.QUICK if options.quick else HttpSizes(), report.HTTP_GOALS
             figures = uvloop.run(
@@ -110,10 +116,12 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="scripts/bench", description="Measure the engine, or pages and JSON."
     )
     subjects = parser.add_subparsers(dest="what", required=True)
-    for what, parts in (("engine", PARTS), ("http", tuple(HTTP_PARTS))):
+    for what, parts in (("engine", PARTS), ("http", tuple(HTTP_PARTS)), ("list", GROUPS)):
         subject = subjects.add_parser(what)
         subject.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         subject.add_argument("--quick", action="store_true", help="use small numbers: does it run at all?")
+        if what == "list":
+            subject.add_argument("--contacts", type=int, default=1_000_000, help="of the large account")
         subject.add_argument(
             "--only", choices=parts, action="append", help="measure this part (may be repeated)"
         )

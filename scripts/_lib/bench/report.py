@@ -44,6 +44,19 @@ HTTP_GOALS: dict[str, tuple[str, str]] = {
 }
 
 
+LIST_GOALS: dict[str, tuple[str, str]] = {
+    "contacts": ("contacts of the large account", "1,000,000"),
+    "first_page_p95_ms": ("first page, p95 of the slowest case, ms", "<= 100"),
+    "deep_page_p95_ms": ("page in the middle", "<= 100, 1.5 times the first"),
+    "sorted_p95_ms": ("sorted", "<= 100"),
+    "filtered_p95_ms": ("filtered", "<= 100"),
+    "search_p95_ms": ("searched", "<= 100"),
+    "count_p95_ms": ("counted", "<= 100"),
+    "tags_p95_ms": ("tags", "<= 100"),
+    "segments_p95_ms": ("segments", "<= 100"),
+}
+
+
 def describe_machine() -> dict[str, Any]:
     """The machine that this runs on."""
     return {

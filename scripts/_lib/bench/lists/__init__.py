@@ -1,0 +1,1 @@
+"""`scripts/bench list`: lists, searches and counts of an account with a million contacts, through HTTP."""
