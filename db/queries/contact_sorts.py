@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec, FieldType
+from app.filters.fields import NUMBER_TYPES, TEXT_FIELDS, Fields, FieldSpec
 from app.filters.search_text import folded
 
 SortValue: TypeAlias = str | datetime | float
@@ -83,7 +83,7 @@ def _custom(spec: FieldSpec) -> Sort:
         return Sort(f"contacts.value_{spec.slot}", float)
     value = f"contacts.fields -> '{UUID(spec.custom_id)}'"
     text = f"contacts.fields ->> '{UUID(spec.custom_id)}'"
-    if spec.type is FieldType.NUMBER:
+    if spec.type in NUMBER_TYPES:
         return Sort(f"case when jsonb_typeof({value}) = 'number' then ({text})::float8 end", float)
     return Sort(f"folded({text})")
 

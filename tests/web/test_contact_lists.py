@@ -50,12 +50,15 @@ async def test_every_column_sorts_and_its_pages_lose_nobody(world: World) -> Non
     who = await world.person()
     other = await world.person("viewer", who.account_id)
     async with world.script(who) as client:
-        kinds = {"number": 7, "text": "Ärger", "boolean": True, "date": "2026-05-01", "select": "a"}
+        kinds = {"number": 7, "text": "Ärger", "boolean": True, "date": "2026-05-01", "select": "a",
+                 "money": 12.5, "datetime": "2026-05-01T09:30", "multi_select": ["a", "b"],
+                 "member": str(who.user_id)}  # fmt: skip
         custom = {}
         for kind, value in kinds.items():
             field = await create_field(
-                client, label=f"F {kind}", type=kind, options="a\nb" if kind == "select" else ""
-            )
+                client, label=f"F {kind}", type=kind, options="a\nb" if "select" in kind else "",
+                currency="EUR" if kind == "money" else "",
+            )  # fmt: skip
             custom[field["id"]] = value
         for number in range(9):
             fields = custom if number % 3 else {}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.builder_kit import insert, new_workflow
-from tests.support.crm_kit import MISSING_ID, create_field, use
+from tests.support.crm_kit import MISSING_ID, create_contact, create_field, use
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
 
@@ -283,3 +283,13 @@ async def test_fields_are_moved(world: World) -> None:
             assert (await client.post(href, data=sent)).headers["location"] == "/fields"
             assert await order() == expected
         assert (await client.post(hrefs[0], data={"position": "0"})).status_code == 422
+
+
+async def test_amounts_sort_by_their_value(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        budget = await create_field(client, label="Budget", type="money", currency="EUR")
+        for amount in (1234.5, 9, 80):
+            await create_contact(client, first_name="Ann", fields={budget["id"]: amount})
+        sorted_list = await client.get(f"/contacts?sort=-{budget['filter_key']}")
+        amounts = [contact["fields"][budget["id"]] for contact in sorted_list.json()["items"]]
+        assert amounts == [1234.5, 80, 9]
