@@ -107,6 +107,7 @@ BODIES: dict[str, dict[str, Any]] = {
 # Routes that refuse what this test can send, with the reason.
 REFUSED = {
     "POST /approvals/{approval_id}/answer": "no enrollment waits for this approval; see below",
+    "POST /contacts/filter": "it answers a URL and stores nothing; the body of this test has no rows",
     "POST /workflows/{workflow_id}/hooks": "the account has no published trigger that takes webhooks",
 }
 # Routes that commit with `Work.commit`.
