@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, s
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from app.filters.search_text import folded
 from db.models import Contact, Task, User
 
 TaskView: TypeAlias = Literal["mine", "all", "overdue", "done"]
@@ -112,7 +113,7 @@ def _matching(query: TaskQuery) -> list[ColumnElement[bool]]:
             or_(
                 func.lower(Task.title).contains(text, autoescape=True),
                 func.lower(Task.body).contains(text, autoescape=True),
-                Contact.search.contains(text, autoescape=True),
+                Contact.search.contains(folded(query.q), autoescape=True),
             )
         )
     return conditions

@@ -55,7 +55,7 @@ async def test_tasks_are_searched_and_sorted(world: World) -> None:
     other = await world.person("operator", who.account_id)
     me = str(who.user_id)
     async with world.script(who) as client:
-        ann = (await create_contact(client, first_name="Ann", last_name="Zed"))["id"]
+        ann = (await create_contact(client, first_name="Ann", last_name="Zéd"))["id"]
         bob = (await create_contact(client, first_name="Bob", last_name="Abe"))["id"]
         await add(client, ann, title="beta", due="2040-01-02", assignee=me)
         await add(client, bob, title="Alpha", body="50% off", due="2040-01-01", assignee=str(other.user_id))
