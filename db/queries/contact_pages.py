@@ -14,6 +14,7 @@ from db.models import Contact
 from db.queries.catalogs import VERSIONS_NOW
 from db.queries.contact_conditions import Clause
 from db.queries.contact_sorts import (
+    BY_CREATION,
     VALUED,
     Cursor,
     Part,
@@ -127,7 +128,7 @@ async def fetch_contact_page(
     rows: list[ListedContact] = []
     if condition is not None:
         await plan_search(session)
-        condition = condition if sort.follows_time else await _narrowed(session, condition)
+        condition = await _narrowed(session, condition, 1_000 if sort == BY_CREATION else MOST_SORTED)
     for part in parts_of(sort, descending=descending, backwards=backwards, cursor=cursor):
         if condition is None:
             rows += await _fetch_all(session, sort, part, deleted, limit + 1)
@@ -139,13 +140,13 @@ async def fetch_contact_page(
     return (page[::-1] if backwards else page), more
 
 
-async def _narrowed(session: AsyncSession, condition: Clause) -> Clause:
+async def _narrowed(session: AsyncSession, condition: Clause, most: int) -> Clause:
     """The condition, or the contacts themselves when few match. The planner expects them evenly spread in the
     list; but those with one last name stand together in it, and it would read all that stand before them."""
     mine = _CONTACTS.c.account_id == session.info["account_id"]
-    query = select(_CONTACTS.c.id).where(mine, condition).limit(MOST_SORTED + 1)
+    query = select(_CONTACTS.c.id).where(mine, condition).limit(most + 1)
     ids = await fetch_scalars(session, UUID, query)
-    return condition if len(ids) > MOST_SORTED else _CONTACTS.c.id == any_(literal(ids, ARRAY(Uuid)))
+    return condition if len(ids) > most else _CONTACTS.c.id == any_(literal(ids, ARRAY(Uuid)))
 
 
 async def _fetch_all(

@@ -35,11 +35,6 @@ class Sort(msgspec.Struct, frozen=True):
     nullable: bool = True
     groups: tuple[str, ...] = ()
 
-    @property
-    def follows_time(self) -> bool:
-        """Whether the contacts stand in the order in which they came."""
-        return self.expression == _CREATED
-
 
 BY_CREATION = Sort(_CREATED, datetime, nullable=False)
 
