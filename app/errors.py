@@ -75,11 +75,13 @@ def check_expected(expected: int | None, total: int, singular: str, plural: str)
 
 
 class Invalid(SwitchyardError):
-    """Invalid input (422): field name to message; "" is the form as a whole."""
+    """Invalid input (422): field name to message; "" is the form as a whole. `links` has the URLs of what
+    messages name, by field name."""
 
-    def __init__(self, errors: dict[str, str]) -> None:
+    def __init__(self, errors: dict[str, str], links: dict[str, str] | None = None) -> None:
         super().__init__(" ".join(errors.values()))
         self.errors = errors
+        self.links = links or {}
 
 
 class Forbidden(SwitchyardError):

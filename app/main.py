@@ -16,6 +16,7 @@ from app.accounts.controllers import AccountController
 from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
 from app.cli import Commands
+from app.contacts.address_controllers import AddressController
 from app.contacts.controllers import ContactController, UndoController
 from app.contacts.filter_controllers import ContactFilterController
 from app.enrollments.controllers import (
@@ -72,6 +73,7 @@ BETWEEN_COLLECTIONS = 10_000
 ROUTES: list[ControllerRouterHandler] = [
     overview,
     ContactController,
+    AddressController,
     UndoController,
     ContactFilterController,
     TagController,

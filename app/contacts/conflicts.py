@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from app.contacts.domain import FieldInput, LaterEdit, Spellings, compare, edits_since, form_name
+from app.contacts.domain import LaterEdit, Spellings, StoredValue, compare, edits_since, form_name
 from app.contacts.schemas import ContactView
 from app.errors import Conflict, FieldConflict
 from app.filters.fields import Fields, FieldType
-from app.filters.normalize import Value
 from app.work import Work
 from db.queries.contact_history import list_changes_since
 
@@ -18,8 +17,8 @@ async def own_changes(
     contact: ContactView,
     fields: Fields,
     rev: int,
-    values: Mapping[str, FieldInput],
-    clean: Mapping[str, Value],
+    values: Mapping[str, object],
+    clean: Mapping[str, StoredValue],
 ) -> list[str]:
     """The keys of the values to write to a locked contact, of a form that shows the revision `rev`: `values`
     as they were sent, `clean` as they would be stored. Raises `Conflict` for fields that someone else changed
@@ -50,7 +49,7 @@ async def _last_edit(work: Work, contact: ContactView) -> LaterEdit:
 def _conflict(
     contact: ContactView,
     fields: Fields,
-    clean: Mapping[str, Value],
+    clean: Mapping[str, StoredValue],
     edits: Mapping[str, LaterEdit],
     disputed: Sequence[str],
     untouched: Sequence[str],

@@ -338,7 +338,8 @@ class ContactController(Controller):
         try:
             contact = await update_contact(work, contact_id, values, data.rev)
         except Invalid as error:
-            raise Invalid({"value": " ".join(error.errors.values())}) from None
+            links = dict.fromkeys(["value"][: len(error.links)], next(iter(error.links.values()), ""))
+            raise Invalid({"value": " ".join(error.errors.values())}, links) from None
         page, see = await value_page_of(work, contact, edited), f"/contacts/{contact_id}"
         return Saved(page, see=see, created=False, note=f"{edited.label} saved.", push=False)
 

@@ -1,24 +1,29 @@
 """The values that a contact can store, and its display name. `normalize` is the entry point: forms, the API
 and imports all use it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.filters.contact_columns import ContactColumns, LabeledValue
+from app.filters.countries import country_names
 from app.filters.facts import UTC_ZONE
 from app.filters.field_values import options_of, value_of
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
-from app.filters.normalize import LONGEST, Value, normalize_value, storable
+from app.filters.normalize import LONGEST, PHONES, Value, is_plausible_phone, normalize_value, storable
 from app.json_types import Json, JsonObject
 
 # Built-in fields that aren't free text: the owner and the consents.
 NON_TEXT_FIELDS = ("owner", "email_consent", "sms_consent")
 FieldInput: TypeAlias = "Json | UUID"  # a value as a form or the API sends it
 Spellings: TypeAlias = Sequence[object]  # of a value: as it is stored, as it was typed, as the audit has it
+StoredValue: TypeAlias = "Value | list[LabeledValue]"
+ContactT = TypeVar("ContactT", bound=ContactColumns)
+CUSTOM = "custom."
 UniqueKey: TypeAlias = Literal["email", "external_id"]
 UNIQUE: tuple[UniqueKey, ...] = ("email", "external_id")
 FALLBACKS = ("email", "company", "phone", "external_id")  # they name a contact without a name
@@ -29,7 +34,7 @@ def normalize(
     values: Mapping[str, object], region: str, fields: Fields = BUILT_IN, zone: ZoneInfo = UTC_ZONE
 ) -> tuple[dict[str, Value], dict[str, str]]:
     """The stored form of these values, and a message for each value that cannot be stored, both by field key;
-    a key is in exactly one of the two. Blank is None. Phone numbers that parse become E.164, with `region`
+    a key is in exactly one of the two. Blank is None. Plausible phone numbers become E.164, with `region`
     (two letters) for those without a country code; others stay as typed. Times without an offset are local to
     `zone`. Normalizing the result again changes nothing."""
     clean: dict[str, Value] = {}
@@ -82,6 +87,17 @@ class ContactChoice(msgspec.Struct):
     id: UUID
     name: str
     detail: str
+
+
+def unrecognized(contact: ContactColumns) -> list[str]:
+    """The fields whose value stays as it was typed, because it is no phone number of its country, or no
+    country that is known."""
+    keys = [key for key in PHONES if (text := getattr(contact, key)) and not is_plausible_phone(text)]
+    if contact.other_phones and not all(is_plausible_phone(other["value"]) for other in contact.other_phones):
+        keys.append("other_phones")
+    if contact.country and contact.country not in country_names():
+        keys.append("country")
+    return keys
 
 
 def nameless(values: Mapping[str, object]) -> str | None:
@@ -173,3 +189,63 @@ def compare(
 
 def _matches(spellings: Spellings, value: Json) -> bool:
     return value in spellings or (value is None and "" in spellings)
+
+
+def stored_value(contact: ContactColumns, key: str) -> StoredValue:
+    """The stored value of one field by its key; the owner's id as text."""
+    if key == "owner":
+        return str(contact.owner) if contact.owner else None
+    if key.startswith(CUSTOM):
+        return contact.fields.get(key.removeprefix(CUSTOM))
+    value: StoredValue = getattr(contact, key)
+    return value
+
+
+def shown_value(value: StoredValue) -> Value:
+    """A value as the history shows it: further emails and phones as `ana@work.example (work), …`."""
+    if value == []:
+        return None
+    if not isinstance(value, list) or not isinstance(value[0], dict):
+        return value
+    others = [other for other in value if isinstance(other, dict)]
+    return ", ".join(
+        f"{other['value']} ({other['label']})" if other["label"] else str(other["value"]) for other in others
+    )
+
+
+def filled_in(contact: ContactT, values: Mapping[str, StoredValue]) -> ContactT:
+    """The contact with normalized values by field key; None clears a field."""
+    custom = {key.removeprefix(CUSTOM): value for key, value in values.items() if key.startswith(CUSTOM)}
+    own: dict[str, object] = {key: value for key, value in values.items() if not key.startswith(CUSTOM)}
+    if own.get("owner"):
+        own["owner"] = UUID(str(own["owner"]))
+    if custom:
+        merged = contact.fields | custom
+        own["fields"] = {field: value for field, value in merged.items() if value is not None}
+    return msgspec.structs.replace(contact, **own)
+
+
+def is_stored(contact: ContactColumns, key: str, value: FieldInput) -> bool:
+    """Whether this is what a custom field has already."""
+    return key.startswith(CUSTOM) and value is not None and value == stored_value(contact, key)
+
+
+def with_member_names(fields: Fields, changes: dict[str, list[Json]]) -> dict[str, list[Json]]:
+    """Replaces ids of members by names, for the members who read the audit log."""
+    names = fields["owner"].names or {}
+    named: dict[str, list[Json]] = {
+        key: [names.get(str(member), member) if member else None for member in pair]
+        for key, pair in changes.items()
+        if key in fields and fields[key].type is FieldType.USER
+    }
+    return {**changes, **named} if named else changes
+
+
+def unique_values(values: Mapping[str, StoredValue]) -> Iterator[tuple[str, UniqueKey, StoredValue]]:
+    """The values that no two contacts have, each with its field and what it is."""
+    for key in UNIQUE:
+        yield key, key, values.get(key)
+    others = values.get("other_emails")
+    for other in others if isinstance(others, list) else []:
+        if isinstance(other, dict):
+            yield "other_emails", "email", str(other["value"])

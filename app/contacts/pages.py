@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from app.accounts.domain import time_zones
 from app.audit.pages import entry_of
+from app.contacts.address_schemas import AddressForm, NewAddressForm
 from app.contacts.counting import condition_of, total_of
 from app.contacts.domain import NON_TEXT_FIELDS
 from app.contacts.listing import (
@@ -329,9 +330,21 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
     return actions(
         action(work, "tag", "Add tag", f"{href}/tags", permission=EDIT, form=TagNameForm, when=live),
         *untag,
+        action(
+            work, "add_address", "Add email or phone", f"{href}/addresses", permission=EDIT,
+            form=NewAddressForm, when=live,
+        ),
+        action(
+            work, "make_primary", "Make primary", f"{href}/addresses/primary", permission=EDIT,
+            form=AddressForm, when=live and bool(contact.other_emails or contact.other_phones),
+        ),
+        action(
+            work, "remove_address", "Remove email or phone", f"{href}/addresses", method="DELETE",
+            permission=EDIT, form=AddressForm, when=live,
+        ),
         action(work, "delete", "Delete", href, method="DELETE", permission=EDIT, when=live),
         action(work, "restore", "Restore", f"{href}/restoration", permission=EDIT, when=not live),
-    )
+    )  # fmt: skip
 
 
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.audit.schemas import AuditEntry, FieldChange
+from app.contacts.address_schemas import CUSTOM_VALUE, OtherAddress
 from app.contacts.domain import FieldInput
 from app.contacts.filter_schemas import ConditionEditor
 from app.filters.contact_columns import ContactColumns
@@ -22,23 +23,14 @@ TAG_NAME = "Enter a tag of 1 to 60 characters."
 MOST_NEW_TAGS = 50
 Counting: TypeAlias = Literal["none", "capped", "exact"]
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
-_JSON_TYPES = [
-    {
-        "type": "string",
-        "description": 'Text, an option, a date, a time, a member\'s id. "" clears the field.',
-    },
-    {"type": "number"},
-    {"type": "boolean"},
-    {"type": "array", "items": {"type": "string"}, "description": "The options of a multi-select."},
-    {"type": "null"},
-]
-CUSTOM_VALUE = Meta(extra_json_schema={"anyOf": _JSON_TYPES})
 
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     """A missing field does not change; "" and null clear a field. `fields` has custom fields by id. `rev` is
     the revision that the caller saw: nothing is saved when someone else has changed one of the fields since
-    (409). `owner` is a member's id, the consents are unknown, granted or denied."""
+    (409). `owner` is a member's id, the consents are unknown, granted or denied. `email` and `phone` are the
+    primary ones, which get messages; `other_emails` and `other_phones` replace all others, of which `phone2`
+    is the first phone."""
 
     first_name: Text = UNSET
     last_name: Text = UNSET
@@ -58,6 +50,10 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     owner: UUID | UnsetType | None = UNSET
     email_consent: Text = UNSET
     sms_consent: Text = UNSET
+    email_label: Text = UNSET
+    other_emails: list[OtherAddress] | UnsetType = UNSET
+    phone_label: Text = UNSET
+    other_phones: list[OtherAddress] | UnsetType = UNSET
     # Any: each field refuses what it cannot store, with a message of its own
     fields: dict[str, Annotated[Any, CUSTOM_VALUE]] = {}
     rev: int | None = None
@@ -65,7 +61,7 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     def sent(self) -> dict[str, FieldInput]:
         """The values that were sent, by field key."""
         columns: dict[str, FieldInput] = {
-            name: value
+            name: msgspec.to_builtins(value) if isinstance(value, list) else value
             for name in self.__struct_fields__
             if name not in ("fields", "rev", "tags") and (value := getattr(self, name)) is not UNSET
         }
@@ -136,11 +132,14 @@ class TagRef(msgspec.Struct):
 
 
 class ContactView(ContactColumns, frozen=True):
-    """`name` is the display name; `fields` are custom values by the field's id."""
+    """`name` is the display name; `fields` are custom values by the field's id. `unrecognized` are the fields
+    whose value stays as it was typed, because it is no phone number of its country, or no country that is
+    known (`country` is an ISO code)."""
 
     name: str
     owner_name: str
     tags: list[TagRef]
+    unrecognized: list[str]
 
     def value(self, key: str) -> Value | datetime:
         """The value of one field by its key; the owner's id as text."""

@@ -1,28 +1,37 @@
 """Create, change, tag, delete and restore one contact. Each use case locks, validates, writes, audits, emits
 its event, commits, and returns the contact as it is then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
+from app.contacts.addresses import KEYS, OTHERS, read_addresses, settled, touched_keys
 from app.contacts.conflicts import own_changes
 from app.contacts.domain import (
     UNIQUE,
     FieldInput,
+    StoredValue,
     UniqueKey,
     contact_name,
+    filled_in,
     form_name,
+    is_stored,
     nameless,
     normalize,
+    shown_value,
+    stored_value,
+    unique_values,
+    unrecognized,
+    with_member_names,
 )
 from app.contacts.schemas import ContactView, TagRef
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.contact_columns import ContactColumns
-from app.filters.fields import BUILT_IN, TEXT_FIELDS, Fields, FieldType, defaults_of, required_fields
-from app.filters.normalize import TEXT_KEYS, Value
+from app.filters.fields import TEXT_FIELDS, Fields, defaults_of, required_fields
+from app.filters.normalize import TEXT_KEYS
 from app.json_types import Json
 from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
@@ -64,7 +73,8 @@ class Catalogs(msgspec.Struct, frozen=True):
 def view_of(row: ContactRow, catalogs: Catalogs) -> ContactView:
     """A contact as its page and the list show it."""
     owner = member_name(catalogs.fields, row.owner)
-    own = (name_of(row), owner, _tag_refs(row.tag_ids, catalogs.tags) if row.tag_ids else [])
+    tags = _tag_refs(row.tag_ids, catalogs.tags) if row.tag_ids else []
+    own = (name_of(row), owner, tags, unrecognized(row))
     return ContactView(*(*msgspec.structs.astuple(row)[:STORED], *own))
 
 
@@ -127,10 +137,10 @@ async def create_contact(
     clean = defaults_of(catalogs.fields) | _clean(catalogs, values)
     _refuse_incomplete(catalogs.fields, clean)
     _refuse_nameless(clean)
-    filled = {key: value for key, value in clean.items() if value is not None}
-    contact = _filled(_blank(work), filled)
-    changes: dict[str, list[Json]] = {key: [None, value] for key, value in filled.items()}
-    changes = _with_owner_names(catalogs, changes)
+    filled = {key: value for key, value in clean.items() if value is not None and value != []}
+    contact = settled(filled_in(_blank(work), filled), filled)
+    changes: dict[str, list[Json]] = {key: [None, shown_value(stored_value(contact, key))] for key in filled}
+    changes = with_member_names(catalogs.fields, changes)
     change = _change(work, "contact.created", changes, event="contact.created")
     try:
         await contact_changes.insert_contact(work.session, contact, change)
@@ -170,29 +180,53 @@ async def update_contact(
     contact = await _locked(work, contact_id)
     catalogs = await Catalogs.of(work)
     # What stays as it is isn't refused, such as a member who has left.
-    values = {key: value for key, value in values.items() if not _is_stored(contact, key, value)}
+    new = {key: value for key, value in values.items() if not is_stored(contact, key, value)}
+    return await _update(work, contact, catalogs, new, rev)
+
+
+async def change_addresses(
+    work: Work, contact_id: UUID, change: Callable[[ContactRow], Mapping[str, object]]
+) -> ContactView:
+    """Changes emails or phones to the values that `change` gives for the contact as it is now. Raises
+    `Invalid`, `NotFound`."""
+    contact = await _locked(work, contact_id)
+    try:
+        values = change(contact)
+    except ValueError as error:
+        raise Invalid({"address": str(error)}) from None
+    return await _update(work, contact, await Catalogs.of(work), values, None)
+
+
+async def _update(
+    work: Work, contact: ContactRow, catalogs: Catalogs, values: Mapping[str, object], rev: int | None
+) -> ContactView:
+    """Changes these values of a locked contact. Raises `Invalid`, `Conflict`."""
     clean = _clean(catalogs, values)
     if rev is not None and rev != contact.rev:
-        own = await own_changes(work, view_of(contact, catalogs), catalogs.fields, rev, values, clean)
+        shown = view_of(contact, catalogs)
+        if lists := [key for key in clean if key in KEYS and key not in catalogs.fields]:
+            raise Conflict(f"This contact was changed after you opened it: {', '.join(lists)}.", shown)
+        own = await own_changes(work, shown, catalogs.fields, rev, values, clean)
         clean = {key: clean[key] for key in own}
-    before = {key: _stored(contact, key) for key in clean}
+    after = settled(filled_in(contact, clean), clean)
     changes: dict[str, list[Json]] = {
-        key: [before[key], value] for key, value in clean.items() if value != before[key]
+        key: [shown_value(old), shown_value(new)]
+        for key in dict.fromkeys((*clean, *touched_keys(clean)))
+        if (old := stored_value(contact, key)) != (new := stored_value(after, key))
     }
     if not changes:
         return view_of(contact, catalogs)
-    _refuse_nameless({key: _stored(contact, key) for key in TEXT_KEYS} | clean)
-    changed = {key: clean[key] for key in changes}
-    named = _with_owner_names(catalogs, changes)
+    _refuse_nameless({key: stored_value(after, key) for key in TEXT_KEYS})
+    named = with_member_names(catalogs.fields, changes)
     change = _change(work, "contact.updated", named, event="contact.updated", data={"changes": changes})
     try:
-        contact = await _save(work, _filled(contact, changed), change)
+        saved = await _save(work, after, change)
     except IntegrityError as error:
         if not _is_taken(error):
             raise
-        raise await _taken(work, changed, contact_id) from None
+        raise await _taken(work, clean, contact.id) from None
     await work.commit()
-    return view_of(contact, catalogs)
+    return view_of(saved, catalogs)
 
 
 async def delete_contact(work: Work, contact_id: UUID) -> ContactView:
@@ -214,8 +248,8 @@ async def restore_contact(work: Work, contact_id: UUID) -> ContactView:
     catalogs = await Catalogs.of(work)
     if contact.deleted_at is None:
         return view_of(contact, catalogs)
-    for key in UNIQUE:
-        value = _stored(contact, key)
+    values = {key: stored_value(contact, key) for key in (*UNIQUE, OTHERS["email"])}
+    for _, key, value in unique_values(values):
         other = await _other_contact(work, key, value, contact_id)
         if other is not None:
             raise Conflict(
@@ -278,8 +312,9 @@ async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Con
 def _blank(work: Work) -> ContactRow:
     texts: dict[str, str | None] = dict.fromkeys(TEXT_FIELDS)
     return ContactRow(
-        id=uuid7(), **texts, owner=None, email_consent="unknown", sms_consent="unknown", fields={}, rev=1,
-        created_at=work.now, updated_at=work.now, deleted_at=None, tag_ids=[],
+        id=uuid7(), **texts, owner=None, email_consent="unknown", sms_consent="unknown", fields={},
+        email_label=None, other_emails=[], phone_label=None, other_phones=[], rev=1, created_at=work.now,
+        updated_at=work.now, deleted_at=None, tag_ids=[],
     )  # fmt: skip
 
 
@@ -309,59 +344,23 @@ def _change(
     )  # fmt: skip
 
 
-def _stored(contact: ContactColumns, key: str) -> Value:
-    """The stored value of one field by its key; the owner's id as text."""
-    if key == "owner":
-        return str(contact.owner) if contact.owner else None
-    if key in BUILT_IN:
-        value: Value = getattr(contact, key)
-        return value
-    return contact.fields.get(key.removeprefix("custom."))
-
-
-def _is_stored(contact: ContactColumns, key: str, value: FieldInput) -> bool:
-    """Whether this is what a custom field has already."""
-    return key.startswith("custom.") and value is not None and value == _stored(contact, key)
-
-
-def _filled(contact: ContactRow, values: Mapping[str, Value]) -> ContactRow:
-    """The contact with normalized values by field key; None clears a field."""
-    custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
-    own: dict[str, object] = {key: value for key, value in values.items() if key in BUILT_IN}
-    if own.get("owner"):
-        own["owner"] = UUID(str(own["owner"]))
-    if custom:
-        merged = contact.fields | custom
-        own["fields"] = {field: value for field, value in merged.items() if value is not None}
-    return msgspec.structs.replace(contact, **own)
-
-
-def _clean(catalogs: Catalogs, values: Mapping[str, FieldInput]) -> dict[str, Value]:
-    zone = ZoneInfo(catalogs.account.time_zone)
-    clean, errors = normalize(values, catalogs.account.default_region, catalogs.fields, zone)
-    if errors:
+def _clean(catalogs: Catalogs, values: Mapping[str, object]) -> dict[str, StoredValue]:
+    region, zone = catalogs.account.default_region, ZoneInfo(catalogs.account.time_zone)
+    others, errors = read_addresses(values, region)
+    rest = {key: value for key, value in values.items() if key not in others and key not in errors}
+    clean, more_errors = normalize(rest, region, catalogs.fields, zone)
+    if errors := errors | more_errors:
         raise Invalid({form_name(key): text for key, text in errors.items()})
-    return clean
+    return {**clean, **others}
 
 
-def _with_owner_names(catalogs: Catalogs, changes: dict[str, list[Json]]) -> dict[str, list[Json]]:
-    """Replaces ids of members by names, for the members who read the audit log."""
-    names = catalogs.fields["owner"].names or {}
-    named: dict[str, list[Json]] = {
-        key: [names.get(str(member), member) if member else None for member in pair]
-        for key, pair in changes.items()
-        if catalogs.fields[key].type is FieldType.USER
-    }
-    return {**changes, **named} if named else changes
-
-
-def _refuse_incomplete(fields: Fields, values: Mapping[str, Value]) -> None:
+def _refuse_incomplete(fields: Fields, values: Mapping[str, StoredValue]) -> None:
     missing = [spec for spec in required_fields(fields) if values.get(spec.key) is None]
     if missing:
         raise Invalid({form_name(spec.key): f"{spec.label} is required." for spec in missing})
 
 
-def _refuse_nameless(values: Mapping[str, Value]) -> None:
+def _refuse_nameless(values: Mapping[str, StoredValue]) -> None:
     sentence = nameless(values)
     if sentence:
         raise Invalid({"": sentence})
@@ -372,20 +371,26 @@ def _is_taken(error: IntegrityError) -> bool:
     return getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
 
 
-async def _taken(work: Work, values: Mapping[str, Value], except_id: UUID | None) -> Invalid:
+async def _taken(work: Work, values: Mapping[str, StoredValue], except_id: UUID | None) -> Invalid:
     """The refusal of values that the database refused, with the contacts that have them."""
     await work.session.rollback()
     errors: dict[str, str] = {}
-    for key in UNIQUE:
-        other = await _other_contact(work, key, values.get(key), except_id)
+    links: dict[str, str] = {}
+    shown = work.principal is None or work.may(Permission.VIEW)
+    for field, key, value in unique_values(values):
+        other = await _other_contact(work, key, value, except_id)
         if other is not None:
-            shown = work.principal is None or work.may(Permission.VIEW)
-            name = name_of(other) if shown else "Another contact"
-            errors[key] = f"{name} already has this {_key_label(key)}."
-    return Invalid(errors or {"": TAKEN_MEANWHILE})
+            errors[field] = (
+                f"{name_of(other) if shown else 'Another contact'} already has this {_key_label(key)}."
+            )
+            if shown:
+                links[field] = f"/contacts/{other.id}"
+    return Invalid(errors or {"": TAKEN_MEANWHILE}, links)
 
 
-async def _other_contact(work: Work, key: UniqueKey, value: Value, except_id: UUID | None) -> Contact | None:
+async def _other_contact(
+    work: Work, key: UniqueKey, value: StoredValue, except_id: UUID | None
+) -> Contact | None:
     return await work.contacts.holder_of(key, str(value), except_id) if value else None
 
 

@@ -30,13 +30,23 @@ class ContactTexts(msgspec.Struct, frozen=True):
     external_id: str | None
 
 
+# A further email or phone of a contact: {"value": …, "label": …}.
+LabeledValue = dict[str, str]
+
+
 class ContactColumns(ContactTexts, frozen=True):
-    """A contact. `owner` is the member's id, `fields` are the custom values by the field's id."""
+    """A contact. `owner` is the member's id, `fields` are the custom values by the field's id. `email` and
+    `phone` are the primary ones, which get messages; `other_emails` and `other_phones` are lists of {"value",
+    "label"}, and `phone2` is the first of the other phones."""
 
     owner: UUID | None
     email_consent: str
     sms_consent: str
     fields: dict[str, Value]
+    email_label: str | None
+    other_emails: list[LabeledValue]
+    phone_label: str | None
+    other_phones: list[LabeledValue]
     rev: int
     created_at: datetime
     updated_at: datetime

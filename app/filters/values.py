@@ -10,7 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from app.email_addresses import normalize_email
 from app.filters.ast import ARITY, Arity, FilterError, Op, Predicate
+from app.filters.countries import country_code
 from app.filters.field_values import as_spelled, read_date, read_id, read_moment, read_number, yes_or_no
 from app.filters.fields import (
     NUMBER_TYPES,
@@ -24,6 +26,7 @@ from app.filters.fields import (
     unknown_field,
 )
 from app.filters.money import read_money
+from app.stored_text import clean_text
 
 MOST_VALUES = 500
 LONGEST_TEXT = 500
@@ -135,7 +138,7 @@ def read_text(item: object) -> str:
         raise ValueError(f"The text is longer than {LONGEST_TEXT} characters.")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("The text contains a character that can't be stored.")
-    return text
+    return clean_text(text)
 
 
 def read_span(item: object, units: tuple[str, ...]) -> Span:
@@ -199,7 +202,11 @@ def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
 
 def _text(item: object, spec: FieldSpec) -> str:
     text = fold(read_text(item))
-    return text.strip() if spec.key == "email" else text
+    if text.strip() == "":  # it had invisible characters only
+        raise ValueError("Enter a value.")
+    if spec.key == "country":
+        return fold(country_code(text)) or text
+    return normalize_email(text) or text.strip() if spec.key == "email" else text
 
 
 def _number(item: object, spec: FieldSpec) -> Decimal:

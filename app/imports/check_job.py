@@ -12,6 +12,7 @@ import msgspec
 
 from app.contacts.domain import nameless, normalize
 from app.filters.fields import Fields
+from app.filters.normalize import external_id
 from app.imports.domain.consents import is_opt_out
 from app.imports.domain.csv_reader import data_lines
 from app.imports.domain.encoding import decode
@@ -68,7 +69,9 @@ async def check_import(work: Work, job: Job) -> bool:
     account = await work.accounts.own()
     columns = [(int(number), key) for number, key in sorted(import_.mapping.items())]
     zone = ZoneInfo(account.time_zone)
-    reading = partial(_normalized, region=account.default_region, fields=fields, zone=zone)
+    reading = partial(
+        _normalized, region=account.default_region, fields=fields, zone=zone, source=options.source
+    )
     width = len(import_.header)
     opt_out = {number for number, name in enumerate(import_.header) if is_opt_out(name)}
     rows = [read_row(line, cells, columns, width, reading, fields, opt_out) for line, cells in lines]
@@ -112,9 +115,12 @@ async def _apply_denials(
 
 
 def _normalized(
-    values: Mapping[str, object], region: str, fields: Fields, zone: ZoneInfo
+    values: Mapping[str, object], region: str, fields: Fields, zone: ZoneInfo, source: str
 ) -> tuple[Values, dict[str, str]]:
-    """The stored form of a row's values, and messages by field key; "" is the row as a whole."""
+    """The stored form of a row's values, and messages by field key; "" is the row as a whole. `source` is
+    that of external IDs which name none."""
+    if source and values.get("external_id"):
+        values = {**values, "external_id": external_id(str(values["external_id"]), source)}
     clean, errors = normalize(values, region, fields, zone)
     nameless_message = None if errors else nameless(clean)
     return clean, {"": nameless_message} if nameless_message else errors

@@ -82,6 +82,7 @@ async def page_of(work: Work, import_: ImportRecord, *, columns: bool = False) -
         else [],
         tags=options.tags,
         existing=options.existing,
+        source=options.source,
         first_line="names" if options.has_header else "person",
         job_id=import_.job_id,
         verdicts=[await _verdicts(work, import_, verdict, fields) for verdict in LABELS] if shown else [],

@@ -56,9 +56,10 @@ async def match_rows(
     existing: dict[tuple[str, str], ExistingContact] = {}
     for contact in await match_contacts(work.session, keys, tags, lock=lock):
         existing_contact = _existing_contact(contact)
-        for kind in ("external_id", "email"):
-            if value := existing_contact.values.get(kind):
-                existing.setdefault((kind, str(value)), existing_contact)
+        if external_id := existing_contact.values.get("external_id"):
+            existing.setdefault(("external_id", str(external_id)), existing_contact)
+        for email in existing_contact.emails:
+            existing.setdefault(("email", email), existing_contact)
         existing.setdefault(
             ("like", "\x1f".join(str(existing_contact.values.get(key) or "") for key in LIKENESS_FIELDS)),
             existing_contact,
@@ -93,7 +94,10 @@ def _existing_contact(contact: MatchedContact) -> ExistingContact:
         name: value for name in (*TEXT_FIELDS, *CHANNELS) if (value := stored[name]) is not None
     }
     custom: Values = {f"custom.{field_id}": value for field_id, value in contact.fields.items()}
-    return ExistingContact(contact.id, values | custom, frozenset(contact.tag_ids))
+    emails = frozenset(
+        email for email in (contact.email, *(o["value"] for o in contact.other_emails)) if email
+    )
+    return ExistingContact(contact.id, values | custom, frozenset(contact.tag_ids), emails)
 
 
 def row_of(row: CheckedRow) -> StoredRow:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.exc import IntegrityError
 
 from app.filters.fields import Fields, defaults_of
 from app.imports.domain.row_matching import CheckedRow
@@ -29,6 +30,7 @@ from db.queries.imported_contacts import (
 from db.queries.new_events import NewEvent, insert_events
 
 TRIES = 3
+UNIQUE_VIOLATION = "23505"
 
 
 async def run_import(work: Work, job: Job) -> bool:
@@ -77,7 +79,7 @@ async def _write(work: Work, import_: Import, rows: Sequence[CheckedRow], fields
     created = await _create(work, rows, options, tag_ids, fields)
     changed = [row for row in rows if row.verdict == "changed" and row.contact_id is not None]
     edited = [
-        ContactValues(row.contact_id, row.values)
+        ContactValues(row.contact_id, {key: row.values[key] for key in row.changes if key != "tags"})
         for row in changed
         if row.contact_id and set(row.changes) - {"tags"}
     ]
@@ -106,7 +108,7 @@ async def _create(
         for contact_id, row in new.items():
             row.contact_id = contact_id
         contacts = [ContactValues(contact_id, defaults | row.values) for contact_id, row in new.items()]
-        inserted_ids = await insert_contacts(work.session, contacts, work.now)
+        inserted_ids = await _inserted(work, contacts)
         inserted = [row for contact_id, row in new.items() if contact_id in inserted_ids]
         for row in inserted:
             row.values = defaults | row.values
@@ -121,6 +123,18 @@ async def _create(
             None,
         )
     return created
+
+
+async def _inserted(work: Work, contacts: Sequence[ContactValues]) -> set[UUID]:
+    """Inserts contacts; none of them when another transaction has just given one of their emails to a contact
+    as one of its other emails."""
+    try:
+        async with work.session.begin_nested():
+            return await insert_contacts(work.session, contacts, work.now)
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) != UNIQUE_VIOLATION:
+            raise
+        return set()
 
 
 async def _record(

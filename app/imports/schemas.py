@@ -17,11 +17,13 @@ class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
     """`columns` is column number (from 0) to field key or "ignore"; a missing field or column does not
     change. `tags` are the names, separated by commas, of the tags for all rows; null is none. `existing` says
     whether existing contacts are updated or skipped, `first_line` whether the file begins with a header or
-    with a contact ("": as detected)."""
+    with a contact ("": as detected). `source` names the system whose external IDs the file has, such as
+    hubspot: 9001 becomes hubspot:9001; null is none."""
 
     columns: dict[str, str] = {}
     tags: Patch[Annotated[str, msgspec.Meta(max_length=1000)] | None] = UNSET
     existing: Patch[Literal["update", "skip"]] = UNSET
+    source: Patch[Annotated[str, msgspec.Meta(max_length=200)] | None] = UNSET
     first_line: Literal["", "names", "person"] = ""
 
 
@@ -125,6 +127,7 @@ class ImportPage(msgspec.Struct, kw_only=True):
     choices: list[TargetField]
     tags: list[str]
     existing: str
+    source: str
     first_line: str
     job_id: UUID | None
     verdicts: list[VerdictRows]

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from app.errors import Conflict, Invalid, NotFound
+from app.filters.normalize import source_of
 from app.imports.domain.columns import guess, mapping_errors
 from app.imports.domain.csv_reader import filled_lines, read_table, titles
 from app.imports.domain.encoding import FileError, decode
@@ -160,7 +161,8 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     shape = await _table_shape(work, import_, options.has_header, form.first_line)
     columns = {**import_.mapping, **form.columns}
     tags, problem = (options.tags, {}) if form.tags is UNSET else tags_of(form.tags or "")
-    errors = mapping_errors(columns, import_.header, await work.fields.catalog()) | problem
+    source, bad_source = (options.source, {}) if form.source is UNSET else _read_source(form.source or "")
+    errors = mapping_errors(columns, import_.header, await work.fields.catalog()) | problem | bad_source
     if errors:
         raise Invalid(errors)
     await delete_import_rows(work.session, import_id)
@@ -169,13 +171,21 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     args: JsonObject = {"import_id": str(import_id)}
     row.job_id = work.add_job("import", "import.check", args, shape.rows)
     existing = resolve(form.existing, options.existing)
-    chosen = ImportOptions(shape.has_header, options.samples, tags, existing)
+    chosen = ImportOptions(shape.has_header, options.samples, tags, existing, source)
     row.status, row.error = "checking", None
     row.mapping, row.options = columns, msgspec.to_builtins(chosen)
     row.header, row.rows_total = shape.header, shape.rows
     row.rows_checked = row.rows_new = row.rows_changed = row.rows_unchanged = row.rows_bad = 0
     await work.imports.save(row, work.now)
     await work.commit()
+
+
+def _read_source(text: str) -> tuple[str, dict[str, str]]:
+    """The source of external IDs, and a message if there is a problem with it."""
+    try:
+        return source_of(text), {}
+    except ValueError as error:
+        return "", {"source": str(error)}
 
 
 class TableShape(msgspec.Struct, frozen=True):

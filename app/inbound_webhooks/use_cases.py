@@ -16,6 +16,7 @@ from app.engine.core.events import CONTACT_CREATED, WEBHOOK_RECEIVED
 from app.engine.core.triggers import InboundWebhook
 from app.engine.core.version import Version, load_version
 from app.errors import Conflict, Invalid, NotFound
+from app.filters.normalize import external_id
 from app.inbound_webhooks.domain import (
     DEEPEST,
     PREFIX,
@@ -217,7 +218,8 @@ async def _contact_with_id(work: Work, identifier: str) -> UUID | None:
         row = await work.contacts.get_one_or_none(Contact.id == UUID(identifier))
         if row is not None and row.deleted_at is None:
             return row.id
-    contact = await work.contacts.holder_of("external_id", identifier) if identifier else None
+    own = external_id(identifier)
+    contact = await work.contacts.holder_of("external_id", own) if own else None
     return None if contact is None else contact.id
 
 

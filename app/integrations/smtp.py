@@ -20,6 +20,7 @@ from aiosmtplib.errors import (
     SMTPTimeoutError,
 )
 
+from app.email_addresses import mailable, normalize_email
 from app.integrations.smtp_replies import class_of
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, CallOutcome, Email, Refused, Sent, Unknown
 
@@ -27,6 +28,10 @@ TIMEOUT = 10.0  # seconds for one response
 STAGE_SECONDS = 20.0  # seconds for all responses before the message, and again for the message
 _LINE_BREAK = re.compile(r"[\r\n\x00]")
 _KEY = re.compile(r"[^A-Za-z0-9._-]")
+WITHOUT_SMTPUTF8 = (
+    "The mail server can't send to “{}”: before the @ it takes only letters from a to z (it doesn't offer "
+    "SMTPUTF8). Use another address of this contact, or a mail server that does."
+)
 
 
 class WholeHeader(UnstructuredHeader, BaseHeader):
@@ -65,13 +70,11 @@ class SmtpMailer:
     async def send(self, email: Email) -> CallOutcome:
         """The outcome of one email. A 5xx response is permanent at every stage. Any other failure before the
         data was sent can be retried; a connection that breaks after it leaves the effect in doubt."""
-        recipients = (email.recipient, *email.copies)
         try:
             message = compose(email, self.sender)
             content = message.as_bytes()
-            ",".join(recipients).encode("ascii")
-        except UnicodeEncodeError:
-            reason = f"The address “{', '.join(recipients)}” contains non-ASCII characters."
+        except UnicodeError:
+            reason = f"The domain of “{', '.join(_recipients_of(email))}” isn't valid."
             return Refused(reason, permanent=True, error_class=ADDRESS_ERROR, answered=False)
         except (MessageError, ValueError) as error:
             reason = f"The email can't be sent: {error}"
@@ -84,8 +87,7 @@ class SmtpMailer:
                 await client.connect()
                 if self.user is not None and self.password is not None:
                     await client.login(self.user, self.password)
-                await client.mail(parseaddr(self.sender)[1])
-                await _recipients(client, recipients)
+                refusal = await _envelope(client, parseaddr(self.sender)[1], email)
         except SMTPRecipientRefused as error:
             return _refused(client, error, recipient=True)
         except SMTPResponseException as error:
@@ -94,7 +96,23 @@ class SmtpMailer:
             client.close()
             reason = f"The mail server can't be reached: {_reply_text(error)}"
             return Refused(reason, permanent=False, error_class="unreachable")
-        return await _data(client, content, str(message["Message-ID"]))
+        return refusal or await _data(client, content, str(message["Message-ID"]))
+
+
+async def _envelope(client: aiosmtplib.SMTP, sender: str, email: Email) -> Refused | None:
+    """Names the sender and the recipients; a refusal if the server can't take such addresses."""
+    recipients = [mailable(recipient) for recipient in _recipients_of(email)]
+    options = []
+    if _beyond_ascii(email):
+        await client.ehlo()
+        if not client.supports_extension("smtputf8"):
+            client.close()
+            reason = WITHOUT_SMTPUTF8.format(", ".join(recipients))
+            return Refused(reason, permanent=True, error_class=ADDRESS_ERROR)
+        options = ["SMTPUTF8"]
+    await client.mail(sender, options=options)
+    await _recipients(client, recipients)
+    return None
 
 
 async def _recipients(client: aiosmtplib.SMTP, recipients: Sequence[str]) -> None:
@@ -103,7 +121,7 @@ async def _recipients(client: aiosmtplib.SMTP, recipients: Sequence[str]) -> Non
     accepted, refusal = 0, None
     for recipient in recipients:
         try:
-            await client.rcpt(recipient)
+            await client.rcpt(recipient, encoding="utf-8")
             accepted += 1
         except SMTPResponseException as error:
             refusal = error
@@ -163,19 +181,19 @@ def _clean(text: str) -> str:
 def compose(email: Email, sender: str) -> EmailMessage:
     """The message as it is sent. Raises Unsendable for a line break in a header."""
     name, address = parseaddr(sender)
-    recipients = (email.recipient, *email.copies)
+    recipients = _recipients_of(email)
     for header in (*recipients, email.subject, email.sender, email.reply_to, email.key, *email.unsubscribe):
         if _LINE_BREAK.search(header):
             _refuse("a header contains a line break.")
     for recipient in recipients:
         if "@" not in recipient:
             _refuse(f"“{recipient[:80]}” isn't a valid email address.")
-    message = EmailMessage(POLICY)
+    message = EmailMessage(POLICY.clone(utf8=True) if _beyond_ascii(email) else POLICY)
     message["From"] = Address(email.sender or name, addr_spec=address)
-    message["To"] = [Address(addr_spec=recipient) for recipient in recipients]
+    message["To"] = [_address(recipient) for recipient in recipients]
     message["Subject"] = email.subject
     if email.reply_to:
-        message["Reply-To"] = email.reply_to
+        message["Reply-To"] = mailable(email.reply_to) if normalize_email(email.reply_to) else email.reply_to
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{_KEY.sub('.', email.key)}@{address.partition('@')[2] or 'switchyard'}>"
     message["X-Switchyard-Key"] = email.key
@@ -186,6 +204,25 @@ def compose(email: Email, sender: str) -> EmailMessage:
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(email.body)
     return message
+
+
+def _recipients_of(email: Email) -> tuple[str, ...]:
+    return (email.recipient, *email.copies)
+
+
+def _address(recipient: str) -> Address:
+    """`Address(addr_spec=…)` refuses some that exist: a..b@docomo.ne.jp, zoë@example.com."""
+    name, _, domain = mailable(recipient).rpartition("@")
+    return (
+        Address(username=name, domain=domain) if normalize_email(recipient) else Address(addr_spec=recipient)
+    )
+
+
+def _beyond_ascii(email: Email) -> bool:
+    """Whether an address has letters beyond ASCII before the @, so that servers need SMTPUTF8 for it."""
+    return not all(
+        address.rpartition("@")[0].isascii() for address in (*_recipients_of(email), email.reply_to)
+    )
 
 
 def _refuse(why: str) -> NoReturn:

@@ -119,7 +119,7 @@ def _form_again(
         return None
     message = problem.errors.get("") or ("" if problem.errors else problem.detail)
     values = {name: value for name, value in values.items() if name not in untouched}
-    request.scope["state"]["form"] = Form(values, problem.errors, message, problem.conflicts)
+    request.scope["state"]["form"] = Form(values, problem.errors, message, problem.conflicts, problem.links)
     if template_or_path.startswith("/"):
         return PageAgain(template_or_path, problem.status)
     try:

@@ -16,13 +16,14 @@ RESERVED = frozenset({"account", LISTED})
 
 
 class Form(msgspec.Struct):
-    """The state of a form for its template: the typed values, the errors, a message on top, and the fields
-    that someone else changed meanwhile."""
+    """The state of a form for its template: the typed values, the errors, a message on top, the fields that
+    someone else changed meanwhile, and the URLs of what errors name, by field."""
 
     values: dict[str, str | list[str]] = {}
     errors: dict[str, str] = {}
     message: str = ""
     conflicts: list[FieldConflict] = []
+    links: dict[str, str] = {}
 
     def value(self, name: str, default: T | None = None) -> str | list[str] | T:
         """The typed value of a field, or `default` before the form is sent."""

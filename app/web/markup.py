@@ -16,8 +16,10 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
+from app.filters.countries import country_names
 from app.filters.field_values import moment_of
 from app.filters.money import money_text
+from app.filters.normalize import PHONES, is_plausible_phone
 from app.web.formatting import ago, number, without_ids, words
 from app.web.static import Assets
 
@@ -38,6 +40,10 @@ CONSENTS = ("email_consent", "sms_consent")
 NO_VALUE = Markup('<span class="muted">—</span>')
 EMPTY = Markup('<span class="muted">empty</span>')
 YES, NO = Markup("Yes"), Markup("No")
+NOT_A_NUMBER = Markup(
+    ' <span class="muted" title="Not a phone number of its country, so no SMS is sent to it">not valid</span>'
+)
+NOT_A_COUNTRY = Markup(' <span class="muted" title="Stays as it was typed">not a known country</span>')
 
 
 class TagLike(Protocol):
@@ -244,7 +250,21 @@ def contact_value(contact: ContactLike, field: FieldLike) -> Markup:
         return escape(contact.owner_name) if contact.owner_name else NO_VALUE
     if key in CONSENTS:
         return escape(words(str(contact.value(key))))
-    return value(contact.value(key), field)
+    content = contact.value(key)
+    if isinstance(content, str) and (key == "country" or key in PHONES):
+        return _country(content) if key == "country" else address(content, "phone")
+    return value(content, field)
+
+
+def _country(content: str) -> Markup:
+    name = country_names().get(content)
+    return escape(name) if name else escape(content) + NOT_A_COUNTRY
+
+
+def address(content: str, kind: str) -> Markup:
+    """An email or a phone; a phone that is no number of its country is marked."""
+    marked = kind == "phone" and not is_plausible_phone(content)
+    return escape(content) + NOT_A_NUMBER if marked else escape(content)
 
 
 def bar(done: float | None, of: float = 100, cls: str = "") -> Markup:
@@ -319,6 +339,7 @@ DATA: tuple[Callable[..., str], ...] = (
     time,
     contact_cells,
     contact_value,
+    address,
     bar,
     progress,
     counted,

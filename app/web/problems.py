@@ -64,8 +64,9 @@ UNAVAILABLE_STATES = ("08", "53", "57P")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """A problem document. `errors` is field name to message. For a conflict `current` is the current state,
-    and `conflicts` are the fields that someone else changed too."""
+    """A problem document. `errors` is field name to message, `links` field name to the URL of what its
+    message names. For a conflict `current` is the current state, and `conflicts` are the fields that someone
+    else changed too."""
 
     title: str
     status: int
@@ -73,6 +74,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str = ""
     request_id: str = ""
     errors: dict[str, str] = {}
+    links: dict[str, str] = {}
     current: object = None
     conflicts: list[FieldConflict] = []
     instance: str = ""
@@ -109,7 +111,9 @@ def _problem(
 
 def _app_error(error: Exception) -> Problem | None:
     if isinstance(error, Invalid):
-        return _invalid(error.errors)
+        problem = _invalid(error.errors)
+        problem.links = error.links
+        return problem
     if isinstance(error, Conflict):
         status = 428 if isinstance(error, Unconfirmed) else 409
         problem = _problem(status, error.message, current=error.current)

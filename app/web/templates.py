@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.filters.countries import country_choices
 from app.permissions import Permission, Role
 from app.settings import Settings
 from app.web import formatting, markup
@@ -65,6 +66,7 @@ class Templates:
             Role=Role,
             url=url,
             Form=Form,
+            countries=country_choices,
             sign_out_href="/sessions/current/deletion",
             switch_href="/sessions/current/account",
             **markup.template_names(assets),

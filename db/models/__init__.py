@@ -2,7 +2,7 @@
 
 from db.models.base import Base
 from db.models.catalogs import CatalogVersion
-from db.models.contacts import Contact, ContactTag, CustomField, Tag
+from db.models.contacts import Contact, ContactEmail, ContactTag, CustomField, Tag
 from db.models.counters import Counter, CounterDelta, CounterState
 from db.models.enrollments import (
     Approval,
@@ -42,6 +42,7 @@ __all__ = [
     "CatalogVersion",
     "CircuitBreaker",
     "Contact",
+    "ContactEmail",
     "ContactTag",
     "Counter",
     "CounterDelta",

@@ -41,7 +41,9 @@ class Contact(TenantRow, Timed, Base):
     """A person. Text is never stored empty: unknown is null. Custom values live in `fields`, keyed by the
     field's id, in the form that `app/filters/field_values.py` says for each type. `deletion_job_id` is the
     bulk deletion that deleted it, as long as it stays deleted. Lists sort by the keys and search in `search`;
-    a trigger fills them (`db/migrations/contact_keys.py`)."""
+    a trigger fills them (`db/migrations/contact_keys.py`). `email` and `phone` are the primary ones;
+    `other_emails` and `other_phones` are lists of {"value", "label"}, and `phone2` is the first other phone
+    (migration 0025)."""
 
     __tablename__ = "contacts"
     __table_args__ = (
@@ -124,6 +126,10 @@ class Contact(TenantRow, Timed, Base):
     email_consent: Mapped[str] = mapped_column(server_default="unknown")
     sms_consent: Mapped[str] = mapped_column(server_default="unknown")
     fields: Mapped[StoredJson] = mapped_column(server_default=text("'{}'::jsonb"))
+    email_label: Mapped[str | None]
+    other_emails: Mapped[list[dict[str, str]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    phone_label: Mapped[str | None]
+    other_phones: Mapped[list[dict[str, str]]] = mapped_column(server_default=text("'[]'::jsonb"))
     rev: Mapped[int] = mapped_column(server_default="1")
     deleted_at: Mapped[datetime | None]
     deletion_job_id: Mapped[UUID | None]
@@ -144,6 +150,17 @@ class Contact(TenantRow, Timed, Base):
     value_9: Mapped[float | None] = _value()
     value_10: Mapped[float | None] = _value()
     search: Mapped[str] = mapped_column(server_default="", deferred=True)
+
+
+class ContactEmail(Tenant, Base):
+    """An email of a live contact, primary or not: no two contacts have the same. Triggers keep it (migration
+    0025)."""
+
+    __tablename__ = "contact_emails"
+    __table_args__ = (of_account(),)
+
+    email: Mapped[str] = mapped_column(primary_key=True)
+    contact_id: Mapped[UUID]
 
 
 class Tag(TenantRow, Timed, Base):

@@ -81,7 +81,7 @@ def _values(session: AsyncSession, contact: ContactColumns, change: RecordedChan
         change.source,
         _json(change.data),
         session.info["account_id"],
-        *(row | {"fields": _json(contact.fields)}).values(),
+        *(row | {name: _json(row[name]) for name in ("fields", "other_emails", "other_phones")}).values(),
     ]
 
 

@@ -107,7 +107,7 @@ select id from contacts
  where account_id = current_account() and deleted_at is null and id = any(cast(:ids as uuid[]))
 """)
 _FIND_CONTACT_BY_EMAIL = text("""
-select id from contacts where account_id = current_account() and deleted_at is null and email = :email
+select contact_id from contact_emails where account_id = current_account() and email = :email
 """)
 
 
@@ -240,5 +240,5 @@ async def find_live_contacts(session: AsyncSession, contact_ids: Sequence[UUID])
 
 
 async def find_contact_by_email(session: AsyncSession, email: str) -> UUID | None:
-    """The contact with this address in its normalized form."""
+    """The live contact with this address, primary or not, in its normalized form."""
     return await fetch_scalar(session, UUID, _FIND_CONTACT_BY_EMAIL, email=email)

@@ -38,19 +38,24 @@ returning contact_id
 """)
 _RESTORE = text("""
 with deleted as (
-  select id, email, external_id,
-         row_number() over (partition by coalesce(email, id::text)
-                            order by deleted_at desc, id) as nth_email,
+  select id, email, other_emails, external_id, deleted_at,
          row_number() over (partition by coalesce(external_id, id::text)
                             order by deleted_at desc, id) as nth_id
     from contacts
-   where account_id = current_account() and id = any(cast(:contact_ids as uuid[])) and deleted_at is not null)
+   where account_id = current_account() and deleted_at is not null
+     and id = any(cast(:contact_ids as uuid[]))),
+emails as (
+  select d.id, e.email, row_number() over (partition by e.email order by d.deleted_at desc, d.id) as nth
+    from deleted d cross join lateral emails_of(d.email, d.other_emails) e(email)),
+taken as (
+  select e.id from emails e
+   where e.nth > 1 or exists (select from contact_emails o
+                               where o.account_id = current_account() and o.email = e.email))
 update contacts c
    set deleted_at = null, deletion_job_id = null, updated_at = cast(:now as timestamptz), rev = c.rev + 1
   from deleted d
- where c.account_id = current_account() and c.id = d.id and d.nth_email = 1 and d.nth_id = 1
-   and not exists (select from contacts o where o.account_id = current_account() and o.deleted_at is null
-                                             and o.email = d.email)
+ where c.account_id = current_account() and c.id = d.id and d.nth_id = 1
+   and not exists (select from taken t where t.id = d.id)
    and not exists (select from contacts o where o.account_id = current_account() and o.deleted_at is null
                                              and o.external_id = d.external_id)
 returning c.id

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.filters.contact_columns import ContactTexts
+from app.filters.contact_columns import ContactTexts, LabeledValue
 from app.filters.fields import TEXT_FIELDS
 from app.filters.normalize import Value
 from db.queries.statements import SqlValue, execute, fetch_all, fetch_scalars
@@ -34,6 +34,7 @@ class MatchedContact(ContactTexts, frozen=True):
 
     email_consent: str
     sms_consent: str
+    other_emails: list[LabeledValue]
     fields: dict[str, Value]
     tag_ids: list[UUID]
 
@@ -47,7 +48,7 @@ class AddedTag(msgspec.Struct, frozen=True):
 
 def _matching(condition: str, *, lock: bool) -> TextClause:
     return text(
-        f"select c.id, {', '.join(f'c.{name}' for name in _COLUMNS)}, c.fields,"  # noqa: S608 -- constants only
+        f"select c.id, {', '.join(f'c.{name}' for name in _COLUMNS)}, c.other_emails, c.fields,"  # noqa: S608 -- constants only
         " array(select t.tag_id from contact_tags t where t.account_id = c.account_id"
         " and t.contact_id = c.id and t.tag_id = any(cast(:tag_ids as uuid[]))) as tag_ids"
         f" from contacts c where c.account_id = current_account() and c.deleted_at is null and {condition}"
@@ -55,7 +56,11 @@ def _matching(condition: str, *, lock: bool) -> TextClause:
     )
 
 
-_BY_KEY = "(c.email = any(cast(:emails as text[])) or c.external_id = any(cast(:external_ids as text[])))"
+_BY_KEY = (
+    "(c.id = any(array(select e.contact_id from contact_emails e"
+    " where e.account_id = current_account() and e.email = any(cast(:emails as text[]))))"
+    " or c.external_id = any(cast(:external_ids as text[])))"
+)
 _BY_KEY_OR_LIKENESS = f"({_BY_KEY} or {_LIKENESS} = any(cast(:likenesses as text[])))"
 _MATCHING = {
     (likes, lock): _matching(_BY_KEY_OR_LIKENESS if likes else _BY_KEY, lock=lock)

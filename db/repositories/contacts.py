@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from db.models import Contact
+from sqlalchemy import select
+
+from db.models import Contact, ContactEmail
 from db.tenancy import TenantRepository
 
 
@@ -18,8 +20,11 @@ class ContactRepository(TenantRepository[Contact]):
     async def holder_of(
         self, key: Literal["email", "external_id"], value: str, but: UUID | None = None
     ) -> Contact | None:
-        """The live contact that has this email address or external ID, if it is another one than `but`."""
-        conditions = [getattr(Contact, key) == value, Contact.deleted_at.is_(None)]
+        """The live contact that has this email address (primary or not) or external ID, if it is another one
+        than `but`."""
+        holder = select(ContactEmail.contact_id).where(ContactEmail.email == value)
+        has_value = Contact.id.in_(holder) if key == "email" else Contact.external_id == value
+        conditions = [has_value, Contact.deleted_at.is_(None)]
         return await self.get_one_or_none(*conditions, *([Contact.id != but] if but is not None else []))
 
     async def save(self, contact: Contact, now: datetime) -> None:

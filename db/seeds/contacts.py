@@ -100,7 +100,7 @@ def _sample_contact(
         "county": county,
         "state": state,
         "postal_code": postal,
-        "country": "United States",
+        "country": "US",
         "website": f"https://www.{domain}" if dice.random() < 0.6 else None,
     }
     tags = {name for name, share in zip(TAG_NAMES, TAG_SHARES, strict=True) if dice.random() < share}

@@ -44,7 +44,7 @@ class SimulatedWorld:
         rng = self.rng
         values: dict[str, FactValue] = {
             "email": "a@x.test" if rng.random() < 0.8 else None,
-            "phone": "1" if rng.random() < 0.8 else None,
+            "phone": "+12025550123" if rng.random() < 0.8 else None,
             "city": rng.choice(CITIES) or None,
             "time_zone": rng.choice(["America/New_York", "Asia/Tokyo", "Mars/Base", None]),
             DAY: rng.choice(["2026-11-25", "2026-12-01", None]),

@@ -32,6 +32,10 @@ GET    /contacts/new                                                   contacts:
 GET    /contacts/{contact_id}                                          view
 POST   /contacts/{contact_id}                                          contacts:edit
 PATCH  /contacts/{contact_id}                                          contacts:edit
+POST   /contacts/{contact_id}/addresses                                contacts:edit
+POST   /contacts/{contact_id}/addresses/deletion                       contacts:edit
+DELETE /contacts/{contact_id}/addresses                                contacts:edit
+POST   /contacts/{contact_id}/addresses/primary                        contacts:edit
 POST   /contacts/{contact_id}/deletion                                 contacts:edit
 DELETE /contacts/{contact_id}                                          contacts:edit
 GET    /contacts/{contact_id}/edit                                     contacts:edit
@@ -214,6 +218,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/approvals/{approval_id}/answer"): {"option": "yes"},
     ("POST", "/effects/{effect_id}/settlement"): {"sent": True},
     ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
+    ("POST", "/contacts/{contact_id}/addresses"): {"kind": "phone", "address": "taken"},
+    ("POST", "/contacts/{contact_id}/addresses/deletion"): {"kind": "phone", "address": "taken"},
+    ("POST", "/contacts/{contact_id}/addresses/primary"): {"kind": "phone", "address": "taken"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
     ("POST", "/contacts/{contact_id}/notes"): {"body": "taken"},
     ("POST", "/contacts/{contact_id}/tasks"): {"title": "taken"},

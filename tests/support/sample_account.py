@@ -44,8 +44,8 @@ class Cast:
     invitation: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "approvals", "audit_logs", "catalog_versions", "circuit_breakers", "contact_tags", "contacts",
-        "counter_deltas", "counter_states", "counters", "custom_fields", "effects",
+        "approvals", "audit_logs", "catalog_versions", "circuit_breakers", "contact_emails", "contact_tags",
+        "contacts", "counter_deltas", "counter_states", "counters", "custom_fields", "effects",
         "enrollment_executions", "enrollment_migrations", "enrollment_moves", "enrollments", "events",
         "import_rows", "imports", "inbound_deliveries", "inbound_webhooks", "inflight_batches",
         "invitations", "jobs", "mailbox_messages", "notes", "notifications", "segment_members",

@@ -28,6 +28,7 @@ class ScriptedSmtpServer:
         self.answers = {"": "220 hi", "EHLO": "250 hi", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go",
                         ".": "250 taken", "QUIT": "221 bye"} | dict(answers)  # fmt: skip
         self.data = b""
+        self.lines: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -50,7 +51,8 @@ class ScriptedSmtpServer:
             line = await reader.readline()
             if not line:
                 return
-            command = line.decode().split()[0].upper()
+            self.lines.append(line.decode().strip())
+            command = self.lines[-1].split()[0].upper()
 
 
 @asynccontextmanager

@@ -75,7 +75,8 @@ async def segment(world: World, cast: Cast) -> dict[str, Any]:
 async def contact(world: World, cast: Cast) -> dict[str, Any]:
     record = await row(world, "contacts", cast.contact)
     fields = json.loads(record["fields"])
-    return record | {"owner": record["owner_id"] and str(record["owner_id"]), "fields": fields}
+    owner, others = record["owner_id"] and str(record["owner_id"]), json.loads(record["other_phones"])
+    return record | {"owner": owner, "fields": fields, "other_phones": others[1:]}  # the first is phone2
 
 
 async def value(world: World, cast: Cast) -> dict[str, Any]:
@@ -88,6 +89,7 @@ async def mapping(world: World, cast: Cast) -> dict[str, Any]:
     return {
         "columns": json.loads(record["mapping"]), "tags": options.get("tags"),
         "existing": options.get("existing"), "first_line": options.get("has_header", True),
+        "source": options.get("source"),
     }  # fmt: skip
 
 
@@ -116,14 +118,22 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
             "email": "a@acme.example", "phone": "+390612345678", "phone2": "+390612345679",
             "website": "https://a.example", "time_zone": "Europe/Rome", "country": "IT",
             "owner": str(cast.owner.user_id), "email_consent": "granted", "sms_consent": "denied",
-            "fields": {str(cast.field): "pro"},
+            "email_label": "A", "other_emails": [], "phone_label": "A",
+            "other_phones": [{"value": "+390612345679"}], "fields": {str(cast.field): "pro"},
         },
         dict.fromkeys(TEXTS, "B") | {
             "email": "b@acme.example", "phone": "+390612345670", "phone2": "+390612345671",
             "website": "https://b.example", "time_zone": "UTC", "country": "FR", "email_consent": "denied",
-            "sms_consent": "granted", "fields": {str(cast.field): "free"},
+            "sms_consent": "granted", "email_label": "B", "other_emails": [{"value": "c@acme.example"}],
+            "phone_label": "B", "other_phones": [{"value": "+390612345671"}, {"value": "+390612345672"}],
+            "fields": {str(cast.field): "free"},
         },
-        dict.fromkeys((*TEXTS, "email", "phone", "phone2", "website", "time_zone", "country", "owner")),
+        dict.fromkeys(
+            (
+                *TEXTS, "email", "phone", "phone2", "website", "time_zone", "country", "owner",
+                "email_label", "phone_label",
+            )
+        ),
         contact,
     ),
     "/contacts/{contact_id}/fields/{key}": lambda _: Edit(
@@ -138,9 +148,10 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         field,
     ),
     "/imports/{import_id}/mapping": lambda _: Edit(
-        {"columns": {"0": "email", "1": "city"}, "tags": "a, b", "existing": "skip", "first_line": "names"},
-        {"columns": {"1": "state"}, "tags": "c", "existing": "update", "first_line": "person"},
-        {"tags": []},
+        {"columns": {"0": "email", "1": "city"}, "tags": "a, b", "existing": "skip", "first_line": "names",
+         "source": "hubspot"},
+        {"columns": {"1": "state"}, "tags": "c", "existing": "update", "first_line": "person", "source": "x"},
+        {"tags": [], "source": ""},
         mapping,
     ),
     "/segments/{segment_id}": lambda _: Edit(
@@ -183,6 +194,7 @@ NO_EDITS = {
     "/contacts/bulk/deletion": "a job over a selection",
     "/contacts/bulk/restoration": "a job over a selection",
     "/contacts/bulk/tags": "a job over a selection",
+    "/contacts/{contact_id}/addresses": "adds one",
     "/contacts/{contact_id}/tasks": "makes one",
     "/fields": "makes one",
     "/fields/{field_id}/deletion": "`expected` confirms a number",

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from app.filters.countries import country_names
 from app.filters.facts import Facts
 from app.filters.field_values import plain_text, value_text
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest
@@ -278,7 +279,14 @@ def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:
     if spec.type in (FieldType.USER, FieldType.MONEY, FieldType.DATETIME, FieldType.MULTI_SELECT):
         field = spec
         return lambda facts: value_text(field, facts.values.get(key), facts.zone, facts.users) or default
+    if key == "country":
+        return lambda facts: _country(facts.values.get(key)) or default
     return lambda facts: shown(facts.values.get(key), facts) or default
+
+
+def _country(value: object) -> str:
+    """The name of a country; what is none of those known stays as it was typed."""
+    return country_names().get(str(value), str(value)) if value else ""
 
 
 def shown(value: object, facts: Facts) -> str:

@@ -27,11 +27,12 @@ KEY_LABELS = {"email": "email", "external_id": "external ID", "like": "name, com
 
 
 class ExistingContact(msgspec.Struct, frozen=True):
-    """A stored contact: its values by field key, without blank ones."""
+    """A stored contact: its values by field key, without blank ones. `emails` are all of its emails."""
 
     id: UUID
     values: Values
     tag_ids: frozenset[UUID] = frozenset()
+    emails: frozenset[str] = frozenset()
 
 
 class CheckedRow(msgspec.Struct):
@@ -186,11 +187,14 @@ def _remark(values: Mapping[str, object], contact: ExistingContact) -> str | Non
 
 
 def differences(values: Values, contact: ExistingContact, tag_ids: frozenset[UUID]) -> dict[str, list[Value]]:
-    """Field key to [from, to] of the changes; "tags" to [0, the number of added tags]."""
+    """Field key to [from, to] of the changes; "tags" to [0, the number of added tags]. An email that the
+    contact has besides its primary one doesn't replace that."""
     changes: dict[str, list[Value]] = {
         key: [contact.values.get(key), value]
         for key, value in values.items()
-        if contact.values.get(key) != value and not _stays_denied(key, value, contact)
+        if contact.values.get(key) != value
+        and not _stays_denied(key, value, contact)
+        and not (key == "email" and value in contact.emails)
     }
     missing = tag_ids - contact.tag_ids
     return changes | {"tags": [0, len(missing)]} if missing else changes

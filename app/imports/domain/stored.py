@@ -13,12 +13,14 @@ Status: TypeAlias = Literal["uploaded", "checking", "ready", "running", "done", 
 
 class ImportOptions(msgspec.Struct, frozen=True):
     """The member's choices. `samples` are the first cells of each column, `tags` the names of the tags for
-    all rows; `existing` says whether existing contacts are updated or skipped."""
+    all rows; `existing` says whether existing contacts are updated or skipped; `source` is that of external
+    IDs, "" for none."""
 
     has_header: bool = True
     samples: list[list[str]] = []
     tags: list[str] = []
     existing: Literal["update", "skip"] = "update"
+    source: str = ""
 
 
 class ExternalIdMatch(msgspec.Struct, frozen=True):

@@ -23,9 +23,9 @@ with claimed as materialized (
             and e.due_at <= clock.now order by e.due_at limit $1 for update of e skip locked) e
    where w.account_id = current_account() and not w.held limit $1),
 people as materialized (
-  select x.*, c.city as old, c.country = 'France' as french,
-         case when c.country = 'France' then 'Lyon' else 'Oslo' end as city,
-         case when c.country = 'France' then 's2' else 's3' end as step
+  select x.*, c.city as old, c.country = 'FR' as french,
+         case when c.country = 'FR' then 'Lyon' else 'Oslo' end as city,
+         case when c.country = 'FR' then 's2' else 's3' end as step
     from claimed x join contacts c on c.account_id = current_account() and c.id = x.contact_id),
 changed as (
   update contacts c set city = p.city, rev = c.rev + 1, updated_at = p.now

@@ -135,7 +135,7 @@ class StepJobs:
         return True
 
     async def branch(self, connection: Any, row: Any) -> bool:
-        lane = "france" if (row["country"] or "").casefold() == "france" else "else"
+        lane = "france" if (row["country"] or "").casefold() == "fr" else "else"
         await self.insert_execution(connection, row, "s1", "branch", "taken", {"branch": lane})
         return await self.move_to(connection, row, "s2" if lane == "france" else "s3")
 

@@ -66,7 +66,7 @@ class RoundFigures:
 
 def bench_steps(tag: UUID) -> list[Step]:
     """The workflow of the benchmark; `sql_bound` has the same in SQL."""
-    france = BranchLane("france", "France", Predicate("country", Op.IS, "France"))
+    france = BranchLane("france", "France", Predicate("country", Op.IS, "FR"))
     return [
         Step(
             "s1",

@@ -38,7 +38,7 @@ INSERT_CONTACTS = """
 insert into contacts
        (account_id, id, first_name, last_name, email, phone, company, city, country, external_id)
 select $1, uuidv7(), 'Ann', 'Person ' || i, 'p' || i || '@people.example', '+1 202 555 0100', 'Acme',
-       'Somewhere', case when i % 2 = 0 then 'France' else 'Norway' end, i
+       'Somewhere', case when i % 2 = 0 then 'FR' else 'NO' end, i
   from generate_series(1, $2::int) i
 """
 INSERT_ENROLLMENTS = """

@@ -4,6 +4,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
+from app.email_addresses import mailable
 from app.integrations import smtp
 from app.ports import Refused, Sent, Unknown
 from tests.support.smtp_server import ScriptedSmtpServer, listening, make_email
@@ -22,6 +23,48 @@ async def test_contents_of_the_message() -> None:
     assert message["Message-ID"] == "<e1.3@acme.example>"
     assert (message["X-Switchyard-Key"], message["X-Switchyard-Account"]) == ("e1:3", "a1")
     assert message.get_content().splitlines() == ["Hello", ".", "Bye"]
+
+
+async def test_a_domain_in_letters_is_mailed_in_ascii() -> None:
+    server = ScriptedSmtpServer({})
+    async with listening(server) as mailer:
+        outcome = await mailer.send(make_email(recipient="idn@bücher.example", reply_to="ana@exämple.de"))
+    assert isinstance(outcome, Sent), outcome
+    assert "RCPT TO:<idn@xn--bcher-kva.example>" in server.lines
+    message = message_from_bytes(server.data, policy=policy.default)
+    assert (message["To"], message["Reply-To"]) == ("idn@xn--bcher-kva.example", "ana@xn--exmple-cua.de")
+
+
+@pytest.mark.parametrize("address", ["ünï@exämple.de", "zoë@example.com"])
+async def test_letters_before_the_at_need_a_server_that_takes_them(address: str) -> None:
+    server = ScriptedSmtpServer({"EHLO": "250-hi\r\n250 SMTPUTF8"})
+    async with listening(server) as mailer:
+        sent = await mailer.send(make_email(recipient=address))
+    assert isinstance(sent, Sent), sent
+    mailed = mailable(address)
+    assert "MAIL FROM:<no-reply@acme.example> SMTPUTF8" in server.lines
+    assert f"RCPT TO:<{mailed}>" in server.lines
+    assert f"To: {mailed}".encode() in server.data
+    async with listening(ScriptedSmtpServer({})) as mailer:
+        refused = await mailer.send(make_email(recipient=address))
+    assert isinstance(refused, Refused), refused
+    assert (refused.permanent, refused.error_class) == (True, "address")
+    assert f"can't send to “{mailed}”" in refused.error
+
+
+async def test_an_address_with_two_dots_is_mailed_as_it_is() -> None:
+    server = ScriptedSmtpServer({})
+    async with listening(server) as mailer:
+        assert isinstance(await mailer.send(make_email(recipient="a..b@docomo.ne.jp")), Sent)
+    assert "RCPT TO:<a..b@docomo.ne.jp>" in server.lines
+
+
+async def test_an_old_address_whose_domain_is_none_is_refused_for_good() -> None:
+    async with listening(ScriptedSmtpServer({})) as mailer:
+        refused = await mailer.send(make_email(recipient="ana@ex_ämple.de"))
+    assert isinstance(refused, Refused), refused
+    assert (refused.permanent, refused.answered) == (True, False)
+    assert refused.error == "The domain of “ana@ex_ämple.de” isn't valid."
 
 
 @pytest.mark.parametrize(

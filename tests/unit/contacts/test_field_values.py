@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from app.contacts.domain import display_name, nameless, normalize
 from app.fields.domain import FieldNames, key_error, key_of, label_error
 from app.filters.fields import custom_field, field_catalog
-from app.filters.normalize import TEXT_KEYS
+from app.filters.normalize import TEXT_KEYS, is_plausible_phone
 
 NUMBER = custom_field(UUID(int=1), "score", "Score", "number")
-FIELDS = field_catalog([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
+NOTE = custom_field(UUID(int=2), "note", "Note", "text")
+FIELDS = field_catalog([NUMBER, NOTE])
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,30 @@ FIELDS = field_catalog([NUMBER, custom_field(UUID(int=2), "note", "Note", "text"
         ("phone", "+39 035 123456", "+39035123456"),
         ("phone2", "504-621-8927 ext. 4", "504-621-8927 ext. 4"),
         ("phone2", "ask Bob", "ask Bob"),
+        # No numbers of the account's region: they stay as typed, and never look like E.164.
+        ("phone", "06 12 34 56 78", "06 12 34 56 78"),
+        ("phone", "12", "12"),
+        ("phone", "abc", "abc"),
+        ("phone", "+10612345678", "+1 0612345678"),
+        ("phone", "+33 6 12 34 56 78", "+33612345678"),
+        ("phone", "0033 6 12 34 56 78", "+33612345678"),
+        ("phone", "(0044) 20 7946 0958", "+442079460958"),
+        ("phone", "(415) 293-3313", "+14152933313"),
+        ("phone", "\u202d(415) 293-3313\u202c", "+14152933313"),
+        ("country", "Germany", "DE"),
+        ("country", " deutschland ", "DE"),
+        ("country", "de", "DE"),
+        ("country", "U.S.A.", "US"),
+        ("country", "the Netherlands", "NL"),
+        ("country", "Cote d'Ivoire", "CI"),
+        ("country", "Espan\u0303a", "ES"),
+        ("country", "Narnia", "Narnia"),
+        ("external_id", "9001", "9001"),
+        ("external_id", " HubSpot : 9001 ", "hubspot:9001"),
+        ("external_id", "ABC-1:x", "abc-1:x"),
+        ("city", "Zu\u0308rich\u200b", "Zürich"),
+        (NOTE.key, "Zu\u0308rich\u200b", "Zürich"),
+        ("email", "zoe\u0308@xn--bcher-kva.example", "zoë@bücher.example"),
         ("website", "example.com/a", "https://example.com/a"),
         ("website", "HTTP://example.com", "HTTP://example.com"),
         ("postal_code", "01234", "01234"),
@@ -60,6 +85,15 @@ def test_putting_the_result_in_again_changes_nothing(values: dict[str, str]) -> 
     assert set(clean) | set(errors) == set(values)
     assert not set(clean) & set(errors)
     assert normalize(clean, "US", FIELDS) == (clean, {})
+
+
+@pytest.mark.parametrize(
+    ("stored", "plausible"),
+    [("+14152933313", True), ("+33612345678", True), ("06 12 34 56 78", False), ("12", False), ("abc", False),
+     ("+1 0612345678", False), ("504-621-8927 ext. 4", False)],
+)  # fmt: skip
+def test_only_what_can_be_called_is_plausible(stored: str, plausible: bool) -> None:
+    assert is_plausible_phone(stored) is plausible
 
 
 def test_names() -> None:

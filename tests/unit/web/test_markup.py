@@ -86,6 +86,7 @@ PIECES: dict[str, Callable[[str], Markup]] = {
     "contact_value": lambda text: Markup("").join(
         markup.contact_value(Contact(text), column) for column in COLUMNS
     ),
+    "address": lambda text: markup.address(text, "email") + markup.address(text, "phone"),
     "contact_cells": lambda text: markup.contact_cells(Contact(text), COLUMNS),
     "bar": lambda text: markup.bar(1, 2, text),
     "progress": lambda text: markup.progress(1, 2, text),
@@ -183,6 +184,19 @@ def test_consent_is_a_word() -> None:
     assert markup.contact_value(contact, Column("email_consent", "select")) == "Unknown"
     assert markup.contact_value(contact, Column("sms_consent", "select")) == "Unknown"
     assert markup.contact_value(contact, Column("city")) == "unknown"
+
+
+def test_a_phone_that_is_no_number_is_marked() -> None:
+    assert markup.contact_value(Contact("+12025550123"), Column("phone")) == "+12025550123"
+    assert markup.contact_value(Contact("abc"), Column("phone2")).striptags() == "abc not valid"
+    assert markup.contact_value(Contact("abc"), Column("city")) == "abc"
+
+
+def test_a_country_is_shown_by_its_name() -> None:
+    assert markup.contact_value(Contact("DE"), Column("country")) == "Germany"
+    assert (
+        markup.contact_value(Contact("Narnia"), Column("country")).striptags() == "Narnia not a known country"
+    )
 
 
 def test_tags_of_a_row_are_few() -> None:

@@ -21,6 +21,7 @@ from app.engine.core.steps.outbound import DENIED, request_effect, wait_for_wind
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
+from app.filters.normalize import is_plausible_phone
 from app.json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def execute(run: "Run", node: "Node") -> int:
     to = run.facts.values.get("phone")
     if not isinstance(to, str) or not to:
         return skip(run, node, "The contact has no phone number.")
+    if not is_plausible_phone(to):
+        return skip(run, node, f"“{to}” isn't a valid phone number, so no SMS was sent.")
     if run.facts.values.get("sms_consent") == DENIED and not config.transactional:
         return skip(run, node, "The contact denied consent to SMS.")
     if node.window is not None and (waiting := wait_for_window(run, node)) is not None:

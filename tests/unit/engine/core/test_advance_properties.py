@@ -225,7 +225,7 @@ def check_wait_or_end(decision: Decision, before: EnrollmentState, visit_open: b
 def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: bool) -> None:
     driven = DrivenEnrollment(
         compile_version(freeze(new_draft, WORKFLOW, 1), FIELDS),
-        contact_facts(email="a@x.test" if mail else None, phone="1" if mail else None),
+        contact_facts(email="a@x.test" if mail else None, phone="+12025550123" if mail else None),
     )
     driven.facts.zone = PARIS
     driven.around.members = list(TEAM)

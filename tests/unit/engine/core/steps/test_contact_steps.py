@@ -283,7 +283,9 @@ def test_for_a_deleted_contact_only_members_are_notified() -> None:
         Chat(channel="c", text="x"),
         Exit(),
     ]
-    driven = DrivenEnrollment(program(*steps), contact_facts(email="a@x.test", phone="1", first_name="Ann"))
+    driven = DrivenEnrollment(
+        program(*steps), contact_facts(email="a@x.test", phone="+12025550123", first_name="Ann")
+    )
     driven.state = replace(NEW, contact_gone=True)
     first = driven.go()
     assert [row.outcome for row in first.executions] == ["skipped"] * 12 + ["done", None]

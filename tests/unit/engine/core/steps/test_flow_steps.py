@@ -354,7 +354,7 @@ def test_a_contact_who_no_longer_matches_exits() -> None:
 def test_goals_are_checked_when_a_window_opens() -> None:
     window = Window(start="18:00", end="20:00")
     driven = DrivenEnrollment(
-        program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), contact_facts(phone="1")
+        program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), contact_facts(phone="+12025550123")
     )
     driven.go()
     driven.facts.tags.add(VIP)

@@ -49,11 +49,16 @@ def why(driven: DrivenEnrollment) -> str:
 
 def test_sms_goes_to_the_phone() -> None:
     step = SendSms(body="Hi {{ contact.first_name }}", transactional=True)
-    effect = run_story(step, phone="+4912", first_name="Ann").decisions[0].effects[0]
-    assert (effect.kind, effect.payload) == ("sms", {"to": "+4912", "body": "Hi Ann", "transactional": True})
+    effect = run_story(step, phone="+12025550123", first_name="Ann").decisions[0].effects[0]
+    assert (effect.kind, effect.payload) == (
+        "sms",
+        {"to": "+12025550123", "body": "Hi Ann", "transactional": True},
+    )
     assert (effect.on_doubt, effect.idempotency_key) == (OnDoubt.ASK_MEMBER, f"{ENROLLMENT}:1")
     assert why(run_story(step)) == "The contact has no phone number."
-    assert "empty" in why(run_story(SendSms(body="{{ contact.city }}"), phone="+4912"))
+    typed = why(run_story(step, phone="06 12 34 56 78"))
+    assert typed == "“06 12 34 56 78” isn't a valid phone number, so no SMS was sent."
+    assert "empty" in why(run_story(SendSms(body="{{ contact.city }}"), phone="+12025550123"))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_sms_goes_to_the_phone() -> None:
     ],
 )
 def test_sends_require_consent(step: StepConfig, consent: dict[str, str], sent: bool) -> None:
-    driven = DrivenEnrollment(program(step), contact_facts(email="a@x.test", phone="1"))
+    driven = DrivenEnrollment(program(step), contact_facts(email="a@x.test", phone="+12025550123"))
     driven.facts.values |= consent
     assert bool(driven.go().effects) is sent
     if not sent:
@@ -162,7 +167,7 @@ def test_a_closed_window_waits_and_is_checked_again() -> None:
 
 
 def test_after_the_window_it_waits_for_the_next() -> None:
-    driven = DrivenEnrollment(program(SendSms(body="x", window=EVENING)), contact_facts(phone="1"))
+    driven = DrivenEnrollment(program(SendSms(body="x", window=EVENING)), contact_facts(phone="+12025550123"))
     driven.go()
     late = driven.go(hours=11)
     assert (late.wait_reason, late.due_at) == ("window", NOW.replace(day=25, hour=17, minute=0))
@@ -179,21 +184,23 @@ def test_the_workflow_window_holds_for_steps_without_one() -> None:
 
 def test_a_window_in_the_zone_of_the_contact() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
-    tokyo = run_story(step, phone="1", time_zone="Asia/Tokyo")  # half past six in the evening there
+    tokyo = run_story(
+        step, phone="+12025550123", time_zone="Asia/Tokyo"
+    )  # half past six in the evening there
     assert tokyo.state.wait_reason is WaitReason.EFFECT
-    assert run_story(step, phone="1", time_zone="Mars/Base").state.wait_reason is WaitReason.WINDOW
+    assert run_story(step, phone="+12025550123", time_zone="Mars/Base").state.wait_reason is WaitReason.WINDOW
     fixed = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="Asia/Tokyo"))
-    assert run_story(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
+    assert run_story(fixed, phone="+12025550123").state.wait_reason is WaitReason.EFFECT
 
 
 def test_effects_carry_their_window_unless_a_member_skipped_it() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
-    sent = run_story(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
+    sent = run_story(step, phone="+12025550123", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
     assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
-    opened = DrivenEnrollment(program(step), contact_facts(phone="1"))
+    opened = DrivenEnrollment(program(step), contact_facts(phone="+12025550123"))
     opened.go()
     opened.state = replace(opened.state, wait_until=NOW)
-    assert opened.go(woken=True).effects[0].payload == {"to": "1", "body": "x"}
+    assert opened.go(woken=True).effects[0].payload == {"to": "+12025550123", "body": "x"}
 
 
 def test_no_window_wait_without_an_address() -> None:
