@@ -49,6 +49,13 @@ TWEAKS = {
     "/contacts/bulk/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
     "/notes/{note_id}/restoration": ("notes", "deleted_at = now()", "deleted_at = null"),
     "/tasks/{task_id}/restoration": ("tasks", "deleted_at = now()", "deleted_at = null"),
+    "/completions/{completion_id}/restoration": (
+        "tasks",
+        "completed_at = now(), completion_id = id",
+        "completed_at = null, completion_id = null",
+    ),
+    "/fields/{field_id}/index": ("custom_fields", "type = 'number'", "type = 'select'"),
+    "/fields/{field_id}/index/deletion": ("custom_fields", "slot = 1", "slot = null"),
     "/effects/{effect_id}/cancellation": ("effects", "status = 'pending'", "status = 'unknown'"),
     "/effects/{effect_id}/retry": ("effects", "status = 'retry'", "status = 'unknown'"),
     "/enrollments/{enrollment_id}/jump": ("effects", "status = 'sent'", "status = 'unknown'"),
@@ -96,7 +103,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/sessions/current/account": {"account_id": "other_account"},
     "/segments": {"name": "New", "f": ["state:is:CA"]},
     "/tags": {"name": "new"},
+    "/tasks/bulk/completion": {"ids": ["task_id"]},
     "/tasks/{task_id}": {"title": "Other"},
+    "/tasks/{task_id}/snooze": {"until": "tomorrow"},
     "/tokens": {"name": "new", "scopes": ["view"]},
     "/workflows": {"name": "New"},
     "/workflows/{workflow_id}/enrollments": {"contact": "contact_id"},
@@ -112,8 +121,8 @@ REFUSED = {
 }
 # Routes that commit with `Work.commit`.
 COMMIT_BY_WORK = (
-    "/account", "/breakers", "/contacts", "/effects", "/enrollments", "/fields", "/imports", "/jobs",
-    "/members", "/notes", "/notifications", "/segments", "/tags", "/tasks", "/tokens", "/workflows",
+    "/account", "/breakers", "/completions", "/contacts", "/effects", "/enrollments", "/fields", "/imports",
+    "/jobs", "/members", "/notes", "/notifications", "/segments", "/tags", "/tasks", "/tokens", "/workflows",
 )  # fmt: skip
 NOT_OF_AN_ACCOUNT = ("workers", "engine_state", "inflight_batches", "alembic_version")
 
@@ -253,7 +262,12 @@ async def post_valid_body(client: httpx.AsyncClient, scene: FilledAccount, route
     (row,) = await scene.world.sql("select rev from workflows where id = $1", scene.cast.workflow)
     body = BODIES.get(route.path, route.body)
     body = {
-        key: scene.ids.get(value, value) if isinstance(value, str) else value for key, value in body.items()
+        key: [scene.ids.get(item, item) for item in value]
+        if isinstance(value, list)
+        else scene.ids.get(value, value)
+        if isinstance(value, str)
+        else value
+        for key, value in body.items()
     }
     body = body | {"rev": row["rev"]} if "rev" in route.body else body
     path = route.at(
