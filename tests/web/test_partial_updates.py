@@ -185,15 +185,16 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         ("rev",),
     ),
 }  # fmt: skip
-# Which revision was looked at, which rows a form is drawn again with, where a field moves, and what only
+# Which revision was looked at, the buttons that draw the rows of a form again, where a field moves, and what only
 # fields for money have (in test_fields).
-NO_VALUES = {"rev", "more", "less", "move", "position", "currency"}
+NO_VALUES = {"rev", "more", "group", "less", "show", "make", "move", "position", "currency"}
 NO_EDITS = {
     "/contacts": "makes one",
     "/contacts/bulk/consent": "a job over a selection",
     "/contacts/bulk/deletion": "a job over a selection",
     "/contacts/bulk/restoration": "a job over a selection",
     "/contacts/bulk/tags": "a job over a selection",
+    "/contacts/filter": "answers a URL",
     "/contacts/{contact_id}/addresses": "adds one",
     "/contacts/{contact_id}/tasks": "makes one",
     "/fields": "makes one",
