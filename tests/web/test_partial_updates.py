@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from app.filters.rows import RowButtons
 from tests.support.routes import routes_of
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
@@ -185,9 +186,9 @@ EDITS: dict[str, Callable[[Cast], Edit]] = {
         ("rev",),
     ),
 }  # fmt: skip
-# Which revision was looked at, the buttons that draw the rows of a form again, where a field moves, and what only
-# fields for money have (in test_fields).
-NO_VALUES = {"rev", "more", "group", "less", "show", "make", "move", "position", "currency"}
+# Which revision was looked at, where a field moves, and what only fields for money have (in test_fields).
+NO_VALUES = {"rev", "move", "position", "currency"}
+BUTTONS = {field.encode_name for field in msgspec.structs.fields(RowButtons)}
 NO_EDITS = {
     "/contacts": "makes one",
     "/contacts/bulk/consent": "a job over a selection",
@@ -233,6 +234,7 @@ def optional(world: World) -> dict[str, set[str]]:
         if method == "POST" and data is not None:
             fields = msgspec.structs.fields(data.annotation)
             names = {field.encode_name for field in fields if not field.required} - NO_VALUES
+            names -= BUTTONS if issubclass(data.annotation, RowButtons) else set()
             listed |= {path: names} if names else {}
     return listed
 
