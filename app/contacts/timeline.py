@@ -11,7 +11,7 @@ from app.contacts.use_cases import name_of
 from app.engine.core.steps import KINDS as STEPS
 from app.errors import Invalid, NotFound
 from app.web.formatting import words
-from app.web.paging import MISPLACED, check_page, read_cursor, write_cursor
+from app.web.paging import MISPLACED, check_page, has_utc, read_cursor, write_cursor
 from app.work import Work
 from db.queries.contact_pages import find_contact
 from db.queries.timeline import KINDS, Place, StoredEntry, TimelineKind, fetch_timeline
@@ -109,6 +109,6 @@ def _place(cursor: str, parameter: str) -> Place:
         at, number = datetime.fromisoformat(moment), int(seq)
     except ValueError:
         raise Invalid({parameter: MISPLACED}) from None
-    if at.tzinfo is None or not 0 <= number <= LARGEST_SEQ:
+    if not has_utc(at) or not 0 <= number <= LARGEST_SEQ:
         raise Invalid({parameter: MISPLACED})
     return at, row_id, number

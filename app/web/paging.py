@@ -7,7 +7,7 @@ with another sort order needs the sort value too: `write_cursor` packs both into
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlencode
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -159,8 +159,17 @@ def read_optional_cursor(cursor: str, kind: type[T], parameter: str) -> tuple[T 
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         value, row_id = msgspec.json.decode(raw, type=expected)
+        misplaced = isinstance(value, datetime) and not has_utc(value)
     except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeError):
         raise Invalid({parameter: MISPLACED}) from None
-    if (isinstance(value, datetime) and value.tzinfo is None) or "\0" in str(value):
+    if misplaced or "\0" in str(value):
         raise Invalid({parameter: MISPLACED})
     return value, row_id
+
+
+def has_utc(moment: datetime) -> bool:
+    """Whether a moment that a caller sent is an instant: with a zone, and within the calendar in UTC too."""
+    try:
+        return moment.tzinfo is not None and moment.astimezone(UTC) is not None
+    except OverflowError:
+        return False

@@ -122,6 +122,10 @@ async def fill(world: World, cast: Cast, count: int) -> None:
         ("before=W10", "before"),
         ("after=WyIyMDI2LTAxLTAxLzAiLCIwMWEyMGI1OC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAiXQ", "after"),
         ("limit=0", "limit"),
+        (
+            "before=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwLzAiLCIwMWEyMGI1OC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAiXQ",
+            "before",
+        ),  # no time in UTC
         ("after=x&before=y", "before"),
     ],
 )

@@ -108,3 +108,9 @@ def test_a_damaged_cursor_is_refused_by_its_parameter(cursor: str) -> None:
     with pytest.raises(Invalid) as refusal:
         read_cursor(cursor, str, "after")
     assert list(refusal.value.errors) == ["after"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_outside_the_calendar_of_utc_is_refused(moment: str) -> None:
+    with pytest.raises(Invalid):
+        read_cursor(write_cursor(moment, LAST), datetime, "after")
