@@ -170,7 +170,7 @@ async def undo_completion(work: Work, completion_id: UUID) -> int:
 
 async def reopen_task(work: Work, task_id: UUID) -> None:
     """Makes the task open again; then it can become overdue again, and the successor that its completion
-    added goes. Raises `NotFound`."""
+    added goes, unless someone changed it since. Raises `NotFound`."""
     await _reopen(work, (await _locked(work, task_id)).task)
     await work.commit()
 
@@ -183,7 +183,7 @@ def _complete(work: Work, task: Task, completion_id: UUID | None = None) -> bool
     task.completion_id = completion_id
     work.audit("task.completed", "contact", task.contact_id, {"task": [None, task.title]})
     work.emit("task.completed", task.contact_id, {"task_id": str(task.id)})
-    successor = _successor(work, task)
+    successor = _successor(work, task) if task.next_id is None else None
     if successor is not None:
         task.next_id = successor.id
         work.session.add(successor)
@@ -216,18 +216,22 @@ async def _reopen(work: Work, task: Task) -> bool:
     task.completed_at = task.completed_by = task.overdue_at = task.completion_id = None
     task.updated_at = work.now
     work.audit("task.reopened", "contact", task.contact_id, {"task": [None, task.title]})
-    successor_id, task.next_id = task.next_id, None
-    if successor_id is not None:
-        await _withdraw(work, successor_id)
+    if task.next_id is not None and await _withdraw(work, task.next_id):
+        task.next_id = None
     return True
 
 
-async def _withdraw(work: Work, successor_id: UUID) -> None:
-    """Deletes the successor of a task that was reopened, while it is open."""
+async def _withdraw(work: Work, successor_id: UUID) -> bool:
+    """Deletes the successor of a task that was reopened, while nobody changed or completed it; whether it is
+    gone. One that stays goes on with the repetition: the task gets no second one."""
     successor = await work.tasks.get_one_or_none(id=successor_id, with_for_update=True)
-    if successor is not None and successor.completed_at is None and successor.deleted_at is None:
-        successor.deleted_at = successor.updated_at = work.now
-        work.audit("task.deleted", "contact", successor.contact_id, {"task": [successor.title, None]})
+    if successor is None or successor.deleted_at is not None:
+        return True
+    if successor.updated_at != successor.created_at:
+        return False
+    successor.deleted_at = successor.updated_at = work.now
+    work.audit("task.deleted", "contact", successor.contact_id, {"task": [successor.title, None]})
+    return True
 
 
 async def delete_task(work: Work, task_id: UUID) -> NamedTask:

@@ -192,3 +192,20 @@ async def test_tasks_are_done_in_bulk_and_opened_again(world: World) -> None:
         assert (await stranger.post(completion, json={})).status_code == 404
     actions = [entry for entry, _ in await world.audit(who.account_id) if entry.startswith("task.")]
     assert (actions.count("task.completed"), actions.count("task.reopened")) == (6, 3)
+
+
+async def test_reopening_keeps_a_successor_that_was_changed_or_done(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        ann = (await create_contact(client, first_name="Ann"))["id"]
+        for change in ("changed", "done"):
+            first = await add(client, ann, title=change, due="2040-01-01T09:00", repeats="daily")
+            await client.post(f"/tasks/{first}/completion", json={})
+            [second] = (await client.get("/tasks", params={"view": "all", "q": change})).json()["items"]
+            if change == "changed":
+                await client.patch(f"/tasks/{second['id']}", json={"body": "Bring tea."})
+            else:
+                await client.post(f"/tasks/{second['id']}/completion", json={})
+            assert (await client.delete(f"/tasks/{first}/completion")).status_code == 200
+            assert await titles(client, q=change) == [change] * 2, "the reopened one and what followed"
+            await client.post(f"/tasks/{first}/completion", json={})
+            assert await titles(client, q=change) == [change], "no second series"

@@ -43,3 +43,9 @@ def test_next_week_is_never_today() -> None:
 )
 def test_repeated_task_keeps_its_local_time(repeats: Repeat, first: str, after: str, due: str) -> None:
     assert next_due(repeats, utc(first), NEW_YORK, utc(after)) == utc(due)
+
+
+@pytest.mark.parametrize("repeats", ["daily", "weekly", "monthly"])
+def test_repetition_ends_with_the_calendar(repeats: Repeat) -> None:
+    last = utc("9999-12-30T12:00")
+    assert next_due(repeats, last, NEW_YORK, last) is None

@@ -99,6 +99,8 @@ class Weekly:
         self.weekdays, self.at = frozenset(weekdays), time_of_day(at)
 
     def next_local(self, after: datetime) -> datetime | None:
+        if after.year >= LAST_YEAR:
+            return None
         for ahead in range(8):
             day = after.date() + ahead * ONE_DAY
             candidate = datetime.combine(day, self.at)
