@@ -37,7 +37,9 @@ async def own_changes(
 
 def _spellings(fields: Fields, key: str, value: object, typed: object = None) -> Spellings:
     names = (fields[key].names or {}) if fields[key].type is FieldType.USER and value else {}
-    return [value, typed if typed is not None else value, names.get(str(value), value)]
+    name = names.get(str(value))
+    namesakes = [other for other in names.values() if other == name]  # a name of several tells nothing
+    return [value, typed if typed is not None else value, name if len(namesakes) == 1 else value]
 
 
 async def _last_edit(work: Work, contact: ContactView) -> LaterEdit:

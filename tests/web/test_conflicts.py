@@ -116,3 +116,14 @@ async def test_who_may_not_read_sees_no_values_of_a_conflict(world: World, scope
                 False,
                 False,
             )
+
+
+async def test_owners_of_one_name_are_told_apart(world: World) -> None:
+    who = await world.person()
+    first, second = [str((await world.person("operator", who.account_id)).user_id) for _ in range(2)]
+    async with world.script(who) as script:
+        contact = await create_contact(script, first_name="Ann", owner=first)
+        href, rev = f"/contacts/{contact['id']}", contact["rev"]
+        await script.patch(href, json={"owner": second})
+        late = await script.patch(href, json={"owner": str(who.user_id), "rev": rev})
+        assert (late.status_code, [entry["field"] for entry in late.json()["conflicts"]]) == (409, ["owner"])
