@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from app.contacts.domain import LaterEdit, Spellings, StoredValue, compare, edits_since, form_name
+from app.contacts.domain import (
+    LaterEdit,
+    Spellings,
+    StoredValue,
+    compare,
+    edits_since,
+    form_name,
+    shown_value,
+    stored_value,
+)
 from app.contacts.schemas import ContactView
 from app.errors import Conflict, FieldConflict
 from app.filters.fields import Fields, FieldType
@@ -28,14 +37,16 @@ async def own_changes(
     if edits is None:  # entries of an earlier release: every value that differs may be someone else's
         edits = dict.fromkeys(clean, await _last_edit(work, contact))
     sent = {key: _spellings(fields, key, value, values.get(key)) for key, value in clean.items()}
-    stored = {key: _spellings(fields, key, contact.value(key)) for key in clean}
+    stored = {key: _spellings(fields, key, stored_value(contact, key)) for key in clean}
     compared = compare(sent, stored, edits)
     if compared.disputed:
         raise _conflict(contact, fields, clean, edits, compared.disputed, compared.untouched)
     return compared.own
 
 
-def _spellings(fields: Fields, key: str, value: object, typed: object = None) -> Spellings:
+def _spellings(fields: Fields, key: str, value: StoredValue, typed: object = None) -> Spellings:
+    if key not in fields:  # further emails and phones, and labels
+        return [value, value, shown_value(value)]
     names = (fields[key].names or {}) if fields[key].type is FieldType.USER and value else {}
     name = names.get(str(value))
     namesakes = [other for other in names.values() if other == name]  # a name of several tells nothing
@@ -58,8 +69,8 @@ def _conflict(
 ) -> Conflict:
     conflicts = [
         FieldConflict(
-            form_name(key), fields[key].label, _shown(fields, key, clean[key]),
-            _shown(fields, key, contact.value(key)), edits[key].actor_name, edits[key].occurred_at,
+            form_name(key), _label(fields, key), _shown(fields, key, clean[key]),
+            _shown(fields, key, stored_value(contact, key)), edits[key].actor_name, edits[key].occurred_at,
         )
         for key in disputed
     ]  # fmt: skip
@@ -73,7 +84,13 @@ def _conflict(
     )
 
 
-def _shown(fields: Fields, key: str, value: object) -> str:
+def _label(fields: Fields, key: str) -> str:
+    return fields[key].label if key in fields else key.replace("_", " ").capitalize()
+
+
+def _shown(fields: Fields, key: str, value: StoredValue) -> str:
+    if key not in fields:
+        return str(shown_value(value) or "")
     if value is None:
         return ""
     if isinstance(value, bool):

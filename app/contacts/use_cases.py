@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.contacts.addresses import KEYS, OTHERS, read_addresses, settled, touched_keys
+from app.contacts.addresses import OTHERS, read_addresses, settled, touched_keys
 from app.contacts.conflicts import own_changes
 from app.contacts.domain import (
     UNIQUE,
@@ -203,10 +203,7 @@ async def _update(
     """Changes these values of a locked contact. Raises `Invalid`, `Conflict`."""
     clean = _clean(catalogs, values)
     if rev is not None and rev != contact.rev:
-        shown = view_of(contact, catalogs)
-        if lists := [key for key in clean if key in KEYS and key not in catalogs.fields]:
-            raise Conflict(f"This contact was changed after you opened it: {', '.join(lists)}.", shown)
-        own = await own_changes(work, shown, catalogs.fields, rev, values, clean)
+        own = await own_changes(work, view_of(contact, catalogs), catalogs.fields, rev, values, clean)
         clean = {key: clean[key] for key in own}
     after = settled(filled_in(contact, clean), clean)
     changes: dict[str, list[Json]] = {

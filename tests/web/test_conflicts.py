@@ -127,3 +127,26 @@ async def test_owners_of_one_name_are_told_apart(world: World) -> None:
         await script.patch(href, json={"owner": second})
         late = await script.patch(href, json={"owner": str(who.user_id), "rev": rev})
         assert (late.status_code, [entry["field"] for entry in late.json()["conflicts"]]) == (409, ["owner"])
+
+
+async def test_further_addresses_conflict_only_with_changes_of_their_own(world: World) -> None:
+    async with world.script(await world.person()) as script:
+        work, home = [{"value": f"ann@{name}.example", "label": name} for name in ("work", "home")]
+        contact = await create_contact(script, email="ann@acme.example", other_emails=[work])
+        href, rev = f"/contacts/{contact['id']}", contact["rev"]
+        await script.patch(href, json={"city": "Oslo"})
+        added = await script.patch(href, json={"other_emails": [work, home], "rev": rev})
+        assert added.status_code == 200, added.text
+        # Left as it was, it undoes nothing; changed too, it is a conflict.
+        same = await script.patch(href, json={"other_emails": [work], "company": "Acme", "rev": rev})
+        assert same.status_code == 200, same.text
+        late = await script.patch(href, json={"other_emails": [], "rev": rev})
+        assert late.status_code == 409
+        [conflict] = late.json()["conflicts"]
+        assert (conflict["field"], conflict["label"]) == ("other_emails", "Other emails")
+        assert (conflict["yours"], conflict["theirs"]) == (
+            "",
+            "ann@work.example (work), ann@home.example (home)",
+        )
+        now = (await script.get(href)).json()["contact"]
+        assert (now["other_emails"], now["company"]) == ([work, home], "Acme")
