@@ -52,7 +52,7 @@ def condition_editor(
 ) -> ConditionEditor:
     """The form for the condition with the number `edit`, or for a new one on the field `add` ("group" for a
     group of conditions). `values` are its rows as they were typed."""
-    if edit is not None and edit >= len(query.f):
+    if edit is not None and not 0 <= edit < len(query.f):
         edit = None
     if values is None:
         values = {"rows": [_first_row(query, add if add in (*fields, NEW_GROUP) else "", edit)]}

@@ -5,10 +5,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import Conflict, Invalid, NotFound, check_expected
+from app.errors import Conflict, Forbidden, Invalid, NotFound, check_expected
 from app.filters.references import Use, still_used_message
 from app.filters.rows import row_at
 from app.json_types import Json
+from app.permissions import Permission
 from app.work import Work
 from db.queries.references import find_uses, lock_for_deletion
 from db.queries.tags import find_tag_with_contacts
@@ -38,7 +39,9 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
 
 async def make_tag_of_row(work: Work, values: Json, path: str) -> None:
     """Makes a tag of what was searched in a row of a filter, and chooses it there. `path` is the row in the
-    values of the form; "" does nothing. Raises `Invalid`."""
+    values of the form; "" does nothing. Raises `Invalid`, and `Forbidden` for one who may not edit tags."""
+    if path and not work.may(Permission.EDIT_CONTACTS):
+        raise Forbidden("Your role can't create tags. Ask an owner or an operator.")
     row = row_at(values, path) if path else None
     if row is None:
         return

@@ -65,7 +65,7 @@ def _grow(values: Json, path: list[str], row: JsonObject) -> None:
     """Adds a row to the list at this path; does nothing where the values have no such place."""
     at = values
     for name in path[:-1]:
-        if isinstance(at, list) and name.isdigit() and int(name) < len(at):
+        if isinstance(at, list) and name.isdecimal() and int(name) < len(at):
             at = at[int(name)]
         elif isinstance(at, dict):
             at = at.setdefault(name, {})
@@ -80,9 +80,9 @@ def _shrink(values: Json, path: list[str]) -> None:
     """Removes the row at this path, if there is one."""
     at = values
     for name in path[:-1]:
-        if isinstance(at, list) and name.isdigit() and int(name) < len(at):
+        if isinstance(at, list) and name.isdecimal() and int(name) < len(at):
             at = at[int(name)]
         else:
             at = at.get(name) if isinstance(at, dict) else None
-    if isinstance(at, list) and path[-1].isdigit() and int(path[-1]) < len(at):
+    if isinstance(at, list) and path[-1].isdecimal() and int(path[-1]) < len(at):
         del at[int(path[-1])]

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.support.builder_kit import insert, new_workflow
 from tests.support.crm_kit import MISSING_ID
 from tests.support.segment_kit import contact, segment
 from tests.support.web_kit import HTML, JSON, PARTIAL
@@ -223,3 +224,33 @@ async def test_the_filter_of_a_segment_is_edited_in_the_list(world: World) -> No
         assert page["segment"]["described"] == "State is CA or City is Oslo"
         missing = await client.get(f"/contacts?edit=0&segment={MISSING_ID}", headers=JSON)
         assert missing.status_code == 404
+
+
+async def test_a_condition_or_row_that_cannot_be_counted_is_none(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        for path in (PATH, "/contacts"):
+            for query in ({"edit": "-1"}, {"edit": "-2", "f": "city:is:Oslo", "state": "f=city:is:Oslo"}):
+                assert (await client.get(path, params=query)).status_code == 200, (path, query)
+        whole = {"account": str(who.account_id)} | row("city", "empty")
+        assert (await client.post(PATH, data=whole | {"edit": "9" * 5000})).status_code == 422
+        for button in ("more", "less", "group"):
+            for place in ("filter.rows.²", "filter.rows.².rows"):
+                answer = await client.post(PATH, data=whole | {button: place})
+                assert answer.status_code == 200, (button, place)
+
+
+async def test_a_token_for_workflows_alone_creates_no_tag(world: World) -> None:
+    who = await world.person("operator")
+    lane = "config.branches.0.filter.rows.0"
+    async with world.script(who) as client:
+        at = await new_workflow(client, "Welcome")
+        await insert(client, at, 0, "branch")
+        form = {"name": "Robot", "scopes": ["view", "workflows:edit"]}
+        token = await client.post("/tokens", json=form)
+        client.headers["authorization"] = f"Bearer {token.json()['token']}"
+        typed = {"rev": "1", "config.kind": "branch", "config.branches.0.filter.type": "rows"}
+        typed |= row("tags", "any_of", lane, search="vip") | {"make": lane}
+        answer = await client.post(f"{at}/steps/s1", data=typed)
+        assert (answer.status_code, "can't create tags" in answer.text) == (403, True), answer.text
+        assert (await client.get("/tags")).json()["items"] == []
