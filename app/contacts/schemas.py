@@ -12,7 +12,7 @@ from app.contacts.address_schemas import CUSTOM_VALUE, OtherAddress
 from app.contacts.domain import FieldInput
 from app.contacts.filter_schemas import ConditionEditor
 from app.filters.contact_columns import ContactColumns
-from app.filters.fields import FieldSpec, FieldType
+from app.filters.fields import FieldSpec, FieldType, defaults_of
 from app.filters.normalize import Value
 from app.notes.schemas import NoteView
 from app.tasks.schemas import TaskView
@@ -389,7 +389,7 @@ def field_view(spec: FieldSpec, contact_id: UUID | None = None) -> FieldView:
     href = f"/contacts/{contact_id}/fields/{spec.key}" if contact_id else ""
     return FieldView(
         spec.key, name, spec.label, spec.type.value, list(spec.options), href, members_of(spec),
-        spec.currency, spec.group, spec.required, spec.default, spec.retired,
+        spec.currency, spec.group, spec.required, defaults_of({spec.key: spec}).get(spec.key), spec.retired,
     )  # fmt: skip
 
 

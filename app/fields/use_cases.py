@@ -181,7 +181,9 @@ async def _checked(
         errors["options"] = str(error)
     account, catalog = await work.accounts.own(), await work.fields.catalog()
     default = sent.default
-    if not any(errors.values()):
+    rules = (default, chosen, sent.currency)
+    is_kept = before is not None and rules == (before.default, before.options, before.currency)
+    if not is_kept and not any(errors.values()):
         spec = replace(
             spec,
             label=sent.label,

@@ -20,6 +20,7 @@ LONGEST_VALUE = 5000
 LONGEST_LONG_TEXT = 20_000
 LARGEST_NUMBER = 1e15
 MOST_CHOSEN = 200
+FIRST_YEAR, LAST_YEAR = 1000, 8999  # of moments: leaves room for zone offsets and spans
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
@@ -77,13 +78,16 @@ def read_moment(item: object) -> date | datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or not 1000 <= moment.year < 9000:  # leaves room for zone offsets and spans
+    if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ValueError("Enter the date and time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
     return moment
 
 
 def stored_moment(typed: date | datetime, zone: ZoneInfo) -> str:
-    """A typed date or time as contacts store it; of a date its first instant in the zone."""
+    """A typed date or time as contacts store it; of a date its first instant in the zone. Raises ValueError
+    for one so near an end of the calendar that it has no local time in some zone."""
+    if not FIRST_YEAR <= typed.year <= LAST_YEAR:
+        raise ValueError(f"Enter a year from {FIRST_YEAR} to {LAST_YEAR}.")
     if not isinstance(typed, datetime):
         moment = day_start(typed, zone)
     else:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from app.contacts.domain import display_name
-from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec, required_fields
+from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec, defaults_of, required_fields
 from app.imports.domain.consents import CHANNELS
 from app.imports.domain.row_matching import (
     ALSO_DENIED,
@@ -65,7 +65,8 @@ async def match_rows(
             existing_contact,
         )
     update = options.existing == "update"
-    required = required_fields(fields)
+    defaults = defaults_of(fields)
+    required = [spec for spec in required_fields(fields) if spec.key not in defaults]
     row_by_contact: dict[UUID, CheckedRow] = {}
     for row in good:
         match_row(row, existing, update, tags)
@@ -83,7 +84,7 @@ async def match_rows(
 
 
 def _reject_incomplete(row: CheckedRow, required: Sequence[FieldSpec]) -> None:
-    missing = [spec.label for spec in required if spec.key not in row.values and spec.default is None]
+    missing = [spec.label for spec in required if spec.key not in row.values]
     if row.verdict == "new" and missing:
         reject(row, f"{', '.join(missing)}: required for a new contact.")
 

@@ -293,3 +293,27 @@ async def test_amounts_sort_by_their_value(world: World) -> None:
         sorted_list = await client.get(f"/contacts?sort=-{budget['filter_key']}")
         amounts = [contact["fields"][budget["id"]] for contact in sorted_list.json()["items"]]
         assert amounts == [1234.5, 80, 9]
+
+
+async def test_a_field_whose_default_has_left_can_still_be_changed(world: World) -> None:
+    who = await world.person()
+    guest = await world.person("viewer", who.account_id)
+    async with world.script(who) as client:
+        await create_field(client, label="Other")
+        field = await create_field(client, label="Guide", type="member", default=str(guest.user_id))
+        assert (await client.delete(f"/members/{guest.user_id}")).is_success
+        href = f"/fields/{field['id']}"
+        for form in ({"label": "Our guide"}, {"move": "up"}, {"retired": True}, {"retired": False}):
+            assert (await client.patch(href, json=form)).status_code == 200, form
+        new = await client.get("/contacts/new", headers=HTML)
+        assert "Former member" not in new.text
+        again = await client.patch(href, json={"default": MISSING_ID})
+        assert (again.status_code, list(again.json()["errors"])) == (422, ["default"])
+
+
+async def test_a_moment_at_an_end_of_the_calendar_is_refused(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        field = await create_field(client, label="Met", type="datetime")
+        for typed in ("0001-01-01", "9999-12-31", "9000-01-01T00:00"):
+            sent = {"first_name": "Ann", "fields": {field["id"]: typed}}
+            assert (await client.post("/contacts", json=sent)).status_code == 422, typed

@@ -258,6 +258,16 @@ async def test_new_contacts_need_required_values_and_get_defaults(world: World) 
         assert (old["first_name"], old["fields"]) == ("Old", {})
 
 
+async def test_a_default_that_has_left_is_no_value_of_a_required_field(world: World) -> None:
+    who = await world.person()
+    guest = await world.person("viewer", who.account_id)
+    async with world.script(who) as client:
+        await create_field(client, label="Guide", type="member", default=str(guest.user_id), required=True)
+        assert (await client.delete(f"/members/{guest.user_id}")).is_success
+        page = await import_all(world, who, client, b"First name,Email\nAnn,ann@x.example\n")
+        assert counts(page) == (0, 0, 0, 1)
+
+
 async def test_a_file_that_is_too_large_is_refused(world: World) -> None:
     who = await world.person("operator")
     most = world.app.state.settings.max_body_bytes
