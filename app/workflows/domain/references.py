@@ -119,4 +119,6 @@ def _asks_option(predicate: Predicate, key: str, options: Collection[str], folde
 def _writes_option(config: StepConfig, key: str, options: Collection[str]) -> bool:
     if not isinstance(config, UpdateField) or config.field != key or config.operation != "set":
         return False
-    return not {text.strip() for text in split_options(config.value, options)}.isdisjoint(options)
+    # A step writes an option in any case.
+    named = {fold(text).strip() for text in split_options(config.value, options)}
+    return not named.isdisjoint(fold(option) for option in options)

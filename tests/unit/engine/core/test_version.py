@@ -154,6 +154,7 @@ def test_references_to_members(new_draft: Draft) -> None:
         (draft(Goal(filter=ask(PLAN_KEY, "any_of", ["free", "pro"]))), True),
         (draft(Goal(filter=ask("history", "changed_to", [PLAN_KEY, "PRO", "7 days"]))), True),
         (draft(UpdateField(field=PLAN_KEY, value=" pro ")), True),
+        (draft(UpdateField(field=PLAN_KEY, value="PRO")), True),
         (draft(UpdateField(field=PLAN_KEY, value="pro", operation="clear")), False),
         (draft(UpdateField(field="city", value="pro")), False),
         (Draft(triggers=[FieldChanged(field=PLAN_KEY, after_is="value", after="Pro")]), True),
