@@ -58,6 +58,9 @@ _PARSER = _parser()
 
 
 @lru_cache(maxsize=512)
-def render_markdown(text: str) -> Markup:
-    """The text as HTML, in a block of its own."""
+def render_markdown(text: str, most: int | None = None) -> Markup:
+    """The text as HTML, in a block of its own; of a text of more than `most` characters its beginning,
+    because lists of long ones would keep this process busy for seconds."""
+    if most is not None and len(text) > most:
+        text = f"{text[:most].rstrip()} …"
     return Markup(f'<div class="prose">{_PARSER.render(text).strip()}</div>')  # noqa: S704 -- made safe above

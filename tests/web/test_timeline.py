@@ -1,5 +1,6 @@
 """The timeline of a contact: everything that happened once, by kind, in complete pages."""
 
+import re
 from typing import Any
 
 import httpx
@@ -181,3 +182,15 @@ async def test_notes_are_edited_by_their_authors(world: World) -> None:
         "select changes from audit_logs where account_id = $1 and action = 'note.updated'", cast.account
     )
     assert row["changes"].startswith('{"note": ["First", ')
+
+
+async def test_a_long_note_is_shown_whole_on_its_own_page(world: World) -> None:
+    cast = await cast_of(world)
+    async with world.browser(cast.owner) as client:
+        await client.post(f"/contacts/{cast.contact}/notes", data={"body": "word " * 400 + "the end"})
+        for page in (f"/contacts/{cast.contact}", f"/contacts/{cast.contact}/timeline"):
+            shown = (await client.get(page)).text
+            assert ("word …" in shown, "the end" in shown) == (True, False), page
+            whole = re.search(r'href="(/notes/[^"]+)">Whole note</a>', shown)
+            assert whole, page
+            assert "the end" in (await client.get(whole[1])).text

@@ -52,3 +52,8 @@ def test_markdown_stays_harmless(text: str) -> None:
     for scheme in ("javascript:", "data:", "vbscript:", "//evil", "/contacts"):
         assert f'href="{scheme}' not in html
     assert '" onclick' not in html
+
+
+def test_of_a_long_text_a_list_shows_the_beginning() -> None:
+    assert "<p>aaa …</p>" in render_markdown("aaa bbb", 4)
+    assert "<p>aaa bbb</p>" in render_markdown("aaa bbb", 7)
