@@ -36,6 +36,11 @@ end $$;
 """
 # Each request writes when its session was last used, which is not what a route changes.
 COLUMN_UPDATES = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
+OTHER_EMAIL = (
+    "contacts",
+    """other_emails = '[{"value": "bea@example.com", "label": ""}]'""",
+    "other_emails = '[]'",
+)
 # By route: a table, the change that makes the route possible, and the change back.
 TWEAKS = {
     "/breakers/{workflow_id}/{step_key}/trial": (
@@ -45,6 +50,8 @@ TWEAKS = {
     ),
     "/tasks/{task_id}/completion/deletion": ("tasks", "completed_at = now()", "completed_at = null"),
     "/workflows/{workflow_id}/hold/deletion": ("workflows", "held = true", "held = false"),
+    "/contacts/{contact_id}/addresses/deletion": OTHER_EMAIL,
+    "/contacts/{contact_id}/addresses/primary": OTHER_EMAIL,
     "/contacts/{contact_id}/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
     "/contacts/bulk/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
     "/notes/{note_id}/restoration": ("notes", "deleted_at = now()", "deleted_at = null"),
@@ -93,6 +100,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/contacts/bulk/restoration": {"all": True},
     "/contacts/bulk/tags": {"all": True, "tag": "many"},
     "/contacts/{contact_id}": {"first_name": "Bea"},
+    "/contacts/{contact_id}/addresses/deletion": {"kind": "email", "address": "bea@example.com"},
+    "/contacts/{contact_id}/addresses/primary": {"kind": "email", "address": "bea@example.com"},
     "/contacts/{contact_id}/fields/{key}": {"value": "Bea"},
     "/fields": {"label": "New", "type": "text"},
     "/fields/{field_id}": {"label": "Taken", "options": "free\npro"},

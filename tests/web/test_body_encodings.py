@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
+from app.contacts.address_schemas import OtherAddress
 from app.contacts.schemas import BulkTagForm, ContactForm
 from app.errors import SwitchyardError
 from app.segments.schemas import SegmentChangeForm
@@ -99,7 +100,8 @@ def values(name: str, kind: Any) -> st.SearchStrategy[Any]:
 
 def lists(described: str) -> st.SearchStrategy[list[Any]]:
     rows = {"LaneInput": inputs.steps.LaneInput, "SplitLaneInput": inputs.steps.SplitLaneInput,
-            "OptionInput": inputs.steps.OptionInput, "HeaderInput": inputs.steps.HeaderInput}  # fmt: skip
+            "OptionInput": inputs.steps.OptionInput, "HeaderInput": inputs.steps.HeaderInput,
+            "OtherAddress": OtherAddress}  # fmt: skip
     row = next((struct for name, struct in rows.items() if f".{name}" in described), None)
     numbers = any(word in described for word in ("list[int", "Weekday", "ge=0"))
     item = bodies(row).filter(bool) if row else st.integers(-1, 8) if numbers else TEXT

@@ -41,6 +41,8 @@ async def test_every_screen_can_be_reached_by_links(world: World) -> None:
 # Screens without a link, with the reason.
 UNLINKED = {
     "/contacts/filter",  # the form for a condition alone, which the list shows under its own URL
+    "/contacts/count",  # the number of contacts, which the list asks for when it is shown
+    "/segments/counts",  # the same for the list of segments
     "/schema/openapi.json",  # a file, linked from /schema for downloading
     "/workflows/{workflow_id}/counts",  # a fragment that the builder asks for while it is open
 }
