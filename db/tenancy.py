@@ -80,7 +80,7 @@ def bind(session: Session, transaction: SessionTransaction, connection: Connecti
     may take (`statement_seconds`); reads the database's clock, the versions, and with a credential who is
     calling. Without such a caller nothing is set.
 
-    The session and its connection have the same `BoundTransaction` in `info`: whoever runs a statement on
+    The session and its connection have the same `BoundTransaction` in `info`: code that runs a statement on
     either notes there that it wrote or locked."""
     if transaction.nested:  # a savepoint
         return

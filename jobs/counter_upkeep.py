@@ -19,10 +19,10 @@ from db.queries.counter_folds import (
     fold_deltas,
     lock_counters,
 )
+from db.queries.statements import SERIALIZATION_FAILURE, UNIQUE_VIOLATION, sqlstate_of
 
 log = structlog.get_logger(__name__)
 FOLD_SECONDS = 5.0
-SERIALIZATION_FAILURE, UNIQUE_VIOLATION = "40001", "23505"
 DELTAS = 20_000  # folded in one transaction
 # A family that others than this release write is counted when they have stopped for so long.
 QUIET = timedelta(seconds=30)
@@ -74,7 +74,7 @@ async def count_in_account(runtime: Runtime, account_id: UUID, family: str) -> b
             await count_family(connection, family)
             await connection.commit()
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in (SERIALIZATION_FAILURE, UNIQUE_VIOLATION):
+            if sqlstate_of(error) not in (SERIALIZATION_FAILURE, UNIQUE_VIOLATION):
                 raise
             return False
     return True

@@ -17,7 +17,7 @@ from app.contacts.bulk import (
     undo_deletion,
 )
 from app.contacts.counting import count_page
-from app.contacts.filter_form import condition_editor
+from app.contacts.filter_form import condition_editor, read_conditions
 from app.contacts.filter_schemas import FilterForm
 from app.contacts.listing import (
     Query,
@@ -74,9 +74,6 @@ from app.contacts.use_cases import (
     update_contact,
 )
 from app.errors import Invalid
-from app.filters.parse import parse
-from app.filters.rows import rows_of
-from app.json_types import Json
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
@@ -129,7 +126,7 @@ class ContactController(Controller):
     ) -> Shaped[ContactList | SelectedContacts]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
-        `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
+        `previous`. `field`, `op`, `value` and `unit` add a condition, as saved links may do.
         With `segment` (an id) the list offers to save its filter as that of the segment. `add` (a field) and
         `edit` (the number of a condition in `f`) open the form for one condition. With `fields` (names of a
         contact's fields, or “actions”) JSON has only these. `count` is how matching contacts are counted:
@@ -140,19 +137,11 @@ class ContactController(Controller):
         added = [item for item in added_condition(field, op, value or [], unit, catalog) if item not in items]
         check_page(limit, after, before, "contacts")
         parts = read_parts(fields) if fields and not request.wants_html else []
-        problem, typed = "", dict[str, Json]()
-        try:
-            group = read_filter([*items, *added], match, catalog, tags)
-        except Invalid as error:
-            if not (added and request.wants_html):
-                raise
-            # Keep the small form open with its error, above the unchanged list.
-            problem, typed, added = " ".join(error.errors.values()), rows_of(parse(added)), []
-            group = read_filter(items, match, catalog, tags)
+        read = read_conditions(items, added, match, catalog, tags, refuse=not request.wants_html)
         query = Query(
             q=clean_search(q),
-            f=[*items, *added],
-            match=group.match,
+            f=read.items,
+            match=read.group.match,
             sort=sort,
             columns=read_columns(columns or [], catalog),
             deleted=deleted,
@@ -163,20 +152,20 @@ class ContactController(Controller):
         )
         # A browser asks for the number of matches when it has the page.
         usual: Counting = "none" if request.wants_html else "capped"
-        rows = await read_page(work, query, group, catalogs, after, before, usual)
+        rows = await read_page(work, query, read.group, catalogs, after, before, usual)
         if parts:
             return Shaped(selected_contacts(work, query, rows, parts))
-        page = list_page(work, query, group, catalog, tags, rows, add)
-        page.problem = problem
-        if add or typed or edit is not None:
+        page = list_page(work, query, read.group, catalog, tags, rows, add)
+        page.problem = read.problem
+        if add or read.typed or edit is not None:
             page.editor = condition_editor(
-                query, catalog, tags, add=add, edit=edit, values=typed or None, makes_tags=work.may(EDIT)
+                query, catalog, tags, add=add, edit=edit, values=read.typed, makes_tags=work.may(EDIT)
             )
             page.actions += actions(action(work, "filter", "Filter", "/contacts/filter", form=FilterForm))
         if segment is not None:
             page.segment, save = await edited_segment(work, segment)
             page.actions += actions(save)
-        return Shaped(page, status_code=422 if problem else 200)
+        return Shaped(page, status_code=422 if read.problem else 200)
 
     @get("/count", fragment="contacts/_count.html", guards=[may(Permission.VIEW)], kind=COUNT)
     async def count(

@@ -125,6 +125,31 @@ def contact_name(first: str | None, last: str | None, *others: str | None) -> st
     return next((text for text in others if text), "") or "Unnamed contact"
 
 
+class NamedByFields(Protocol):
+    """The fields of a contact that its display name comes from."""
+
+    @property
+    def first_name(self) -> str | None: ...
+    @property
+    def last_name(self) -> str | None: ...
+    @property
+    def email(self) -> str | None: ...
+    @property
+    def company(self) -> str | None: ...
+    @property
+    def phone(self) -> str | None: ...
+    @property
+    def external_id(self) -> str | None: ...
+
+
+def name_of(contact: NamedByFields) -> str:
+    """The display name of a contact."""
+    return contact_name(
+        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
+        contact.external_id,
+    )  # fmt: skip
+
+
 class RevisionChange(Protocol):
     """What an audit entry says about a revision of a contact."""
 

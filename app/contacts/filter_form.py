@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from app.contacts.filter_schemas import ConditionEditor, FilterForm
-from app.contacts.listing import Query
+from app.contacts.listing import Query, read_filter
 from app.errors import Invalid
 from app.filters.ast import FilterError, Group
 from app.filters.fields import Fields
 from app.filters.parse import filter_problems, parse, to_items, too_deep
 from app.filters.row_inputs import draw_filter
-from app.filters.rows import RowReader, row_of
+from app.filters.rows import RowReader, row_of, rows_of
 from app.json_types import JsonObject
 
 NEW_GROUP = "group"
@@ -38,6 +38,30 @@ def edited_query(state: str) -> Query:
         return msgspec.convert(list_parts, Query, strict=False)
     except msgspec.ValidationError:
         raise Invalid({"state": NO_LIST}) from None
+
+
+class ReadConditions(msgspec.Struct, frozen=True):
+    """The conditions of a list: as items of `f` and as a filter. When the added one is wrong, it is left out:
+    `typed` are its rows, and `problem` says what is wrong."""
+
+    items: list[str]
+    group: Group
+    typed: JsonObject | None = None
+    problem: str = ""
+
+
+def read_conditions(
+    items: list[str], added: list[str], match: str, fields: Fields, tags: Mapping[str, str], *, refuse: bool
+) -> ReadConditions:
+    """Reads items of `f` and one that is added to them. Raises `Invalid`; for the added one only with
+    `refuse`."""
+    try:
+        return ReadConditions([*items, *added], read_filter([*items, *added], match, fields, tags))
+    except Invalid as error:
+        if refuse or not added:
+            raise
+        problem = " ".join(error.errors.values())
+    return ReadConditions(items, read_filter(items, match, fields, tags), rows_of(parse(added)), problem)
 
 
 def condition_editor(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.domain import ContactChoice, contact_name
+from app.contacts.domain import ContactChoice, name_of
 from app.contacts.schemas import Chip, ContactView, ListColumn, NewCondition, SelectOption, members_of
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
@@ -162,12 +162,8 @@ async def find_choices(work: Work, q: str) -> list[ContactChoice]:
 
 def choice_of(contact: ContactColumns) -> ContactChoice:
     """A contact as forms offer it."""
-    name = contact_name(
-        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
-        contact.external_id,
-    )  # fmt: skip
     detail = " · ".join(text for text in (contact.email, contact.phone, contact.company) if text)
-    return ContactChoice(contact.id, name, detail)
+    return ContactChoice(contact.id, name_of(contact), detail)
 
 
 def read_sort(sort: str, fields: Fields) -> tuple[Sort, bool]:

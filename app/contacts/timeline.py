@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from app.audit.pages import changes_of
+from app.contacts.domain import name_of
 from app.contacts.schemas import NamedContact, Timeline, TimelineEntry
-from app.contacts.use_cases import name_of
 from app.engine.core.steps import KINDS as STEPS
 from app.errors import Invalid, NotFound
 from app.web.formatting import words

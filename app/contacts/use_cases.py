@@ -15,10 +15,10 @@ from app.contacts.domain import (
     FieldInput,
     StoredValue,
     UniqueKey,
-    contact_name,
     filled_in,
     form_name,
     is_stored,
+    name_of,
     nameless,
     normalize,
     shown_value,
@@ -45,12 +45,12 @@ from db.queries.contact_pages import ContactRow, find_contact, lock_contact
 from db.queries.contact_writes import add_tag_to_contacts, remove_tag_from_contacts
 from db.queries.fields import keep_fields, read_field_catalog
 from db.queries.programs import AccountSettings, read_account
+from db.queries.statements import UNIQUE_VIOLATION, sqlstate_of
 from db.queries.tags import list_tag_names
 
 TAKEN_MEANWHILE = (
     "Another contact just took this email address or external ID. Reload the list, then try again."
 )
-UNIQUE_VIOLATION = "23505"
 STORED = len(ContactColumns.__struct_fields__)
 
 
@@ -106,14 +106,6 @@ def _tag_refs(tag_ids: Sequence[UUID], tags: Mapping[str, str]) -> list[TagRef]:
 
 def _slug(tag: TagRef) -> str:
     return tag.name.casefold()
-
-
-def name_of(contact: ContactColumns | Contact) -> str:
-    """The display name of a contact."""
-    return contact_name(
-        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
-        contact.external_id,
-    )  # fmt: skip
 
 
 async def contact_of(work: Work, contact_id: UUID) -> ContactView:
@@ -365,7 +357,7 @@ def _refuse_nameless(values: Mapping[str, StoredValue]) -> None:
 
 def _is_taken(error: IntegrityError) -> bool:
     """Whether another contact has a unique value; not, say, that the owner is no member anymore."""
-    return getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
+    return sqlstate_of(error) == UNIQUE_VIOLATION
 
 
 async def _taken(work: Work, values: Mapping[str, StoredValue], except_id: UUID | None) -> Invalid:

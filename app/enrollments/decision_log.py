@@ -3,7 +3,7 @@ decisions. For an event that left no decision it computes today's answer and mar
 
 from uuid import UUID
 
-from app.contacts.domain import contact_name
+from app.contacts.domain import name_of
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source
 from app.engine.core.trigger_index import TriggerIndex
@@ -54,10 +54,7 @@ async def why_page(
     contact = await find_contact(work.session, contact_id)
     if contact is None:
         raise NotFound("contact")
-    name = contact_name(
-        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
-        contact.external_id,
-    )  # fmt: skip
+    name = name_of(contact)
     page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", await workflow_choices(work), [])
     if workflow_id is None:
         return page

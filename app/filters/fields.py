@@ -99,7 +99,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     def has_history(self) -> bool:
         """Whether events record its changes, with the old and the new value."""
         if self.type is FieldType.DATETIME:
-            return self.custom_id is not None  # nobody changes when a contact was created
+            return self.custom_id is not None  # the built-in moments are not edited
         return self.has_value and self.type is not FieldType.TAGS
 
     @property
@@ -340,6 +340,12 @@ def defaults_of(fields: Fields) -> dict[str, FieldValue]:
 def required_fields(fields: Fields) -> list[FieldSpec]:
     """The fields in which a new contact must have a value."""
     return [spec for spec in fields.values() if spec.required and not spec.retired]
+
+
+def holds_member(key: object, fields: Fields) -> bool:
+    """Whether this is the key of a field whose value is a member."""
+    spec = fields.get(str(key))
+    return spec is not None and spec.type is FieldType.USER
 
 
 def recorded_fields(fields: Fields, *used: str) -> dict[str, str]:

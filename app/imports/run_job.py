@@ -28,9 +28,9 @@ from db.queries.imported_contacts import (
     update_imported_contacts,
 )
 from db.queries.new_events import NewEvent, insert_events
+from db.queries.statements import UNIQUE_VIOLATION, sqlstate_of
 
 TRIES = 3
-UNIQUE_VIOLATION = "23505"
 
 
 async def run_import(work: Work, job: Job) -> bool:
@@ -132,7 +132,7 @@ async def _inserted(work: Work, contacts: Sequence[ContactValues]) -> set[UUID]:
         async with work.session.begin_nested():
             return await insert_contacts(work.session, contacts, work.now)
     except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) != UNIQUE_VIOLATION:
+        if sqlstate_of(error) != UNIQUE_VIOLATION:
             raise
         return set()
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.contacts.domain import contact_name
+from app.contacts.domain import name_of
 from app.errors import NotFound
 from app.notes.schemas import NoteForm, NotePage, NoteView
 from app.notes.use_cases import view_of
@@ -20,12 +20,8 @@ async def note_page(work: Work, note_id: UUID) -> NotePage:
     if note is None:
         raise NotFound("note")
     contact = await work.contacts.get_one(id=note.contact_id)
-    name = contact_name(
-        contact.first_name, contact.last_name, contact.email, contact.company, contact.phone,
-        contact.external_id,
-    )  # fmt: skip
     view = view_of(work, note)
-    return NotePage(view, name, note_actions(work, view, live=contact.deleted_at is None))
+    return NotePage(view, name_of(contact), note_actions(work, view, live=contact.deleted_at is None))
 
 
 def note_actions(work: Work, note: NoteView, *, live: bool) -> list[Action]:

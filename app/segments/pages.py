@@ -1,13 +1,13 @@
 """Builds the pages of segments: the list, one segment, the form for a new one."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
 
 from app.contacts.listing import Query, chips_of, condition, read_filter
 from app.contacts.schemas import Chip
@@ -34,9 +34,9 @@ from app.work import Work
 from db.models import Segment
 from db.queries.contact_pages import MOST_COUNTED_IN_LIST, count_contacts
 from db.queries.counters import read_sizes
+from db.queries.statements import StatementStopped, stoppable
 
 EDIT = Permission.EDIT_CONTACTS
-TOO_SLOW = "57014"  # SQLSTATE: PostgreSQL stopped the statement
 NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
 
 
@@ -74,12 +74,9 @@ async def segment_counts(work: Work, paging: Paging) -> SegmentCounts:
     for segment in segments:
         total, expression = None, decode_filter_or_none(segment.filter)
         if expression is not None:
-            try:
-                async with work.session.begin_nested():
+            with suppress(StatementStopped):
+                async with stoppable(work.session):
                     total = await _total(work, expression, context, sizes.get(segment.id))
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", "") != TOO_SLOW:
-                    raise
         capped = None if total is None else min(total, MOST_COUNTED_IN_LIST)
         more = (total or 0) > MOST_COUNTED_IN_LIST
         counts.append(SegmentCount(segment.id, segment.name, capped, more, _contacts_href(segment)))

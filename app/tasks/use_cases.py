@@ -222,7 +222,7 @@ async def _reopen(work: Work, task: Task) -> bool:
 
 
 async def _withdraw(work: Work, successor_id: UUID) -> bool:
-    """Deletes the successor of a task that was reopened, while nobody changed or completed it; whether it is
+    """Deletes the successor of a task that was reopened, unless it was changed or completed; whether it is
     gone. One that stays goes on with the repetition: the task gets no second one."""
     successor = await work.tasks.get_one_or_none(id=successor_id, with_for_update=True)
     if successor is None or successor.deleted_at is not None:

@@ -2,7 +2,7 @@
 that are older. `app/filters/search_text.py` has the Python side.
 
 A trigger fills them, so that every writer gets them, and older releases during an upgrade. Generated columns
-would rewrite the table while nobody can read it; these are filled in batches that lock only their rows."""
+would rewrite the table and block reads meanwhile; these are filled in batches that lock only their rows."""
 
 from collections.abc import Sequence
 from uuid import UUID

@@ -13,13 +13,15 @@ A struct is built from the columns of a row in their order. Each call checks tha
 fields, not that the values have their types. Reading a field of a struct is faster than reading a column of a
 row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.json_types import Json
@@ -28,6 +30,8 @@ Scalar: TypeAlias = bool | int | float | str | bytes | UUID | date | datetime | 
 SqlValue: TypeAlias = Scalar | Sequence[Scalar] | Mapping[str, Json]
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 ScalarT = TypeVar("ScalarT")
+# SQLSTATEs
+UNIQUE_VIOLATION, SERIALIZATION_FAILURE, QUERY_CANCELED = "23505", "40001", "57014"
 
 _SET_TABLE_SCANS = text(
     "select set_config('enable_seqscan', :mode, true), set_config('enable_bitmapscan', :mode, true)"
@@ -42,6 +46,28 @@ _PLAN_SEARCH = text(
 
 class ColumnsDifferError(TypeError):
     """A statement returns other columns than the struct of its rows has fields."""
+
+
+class StatementStopped(Exception):
+    """PostgreSQL stopped a statement because it took too long."""
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """The SQLSTATE of an error of the database; "" for any other error, and for a lost connection."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+@asynccontextmanager
+async def stoppable(session: AsyncSession) -> AsyncIterator[None]:
+    """A savepoint. Raises StatementStopped for a statement inside that takes too long; the transaction can go
+    on without it."""
+    try:
+        async with session.begin_nested():
+            yield
+    except DBAPIError as error:
+        if sqlstate_of(error) != QUERY_CANCELED:
+            raise
+        raise StatementStopped from error
 
 
 async def fetch_all(

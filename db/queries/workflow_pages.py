@@ -6,21 +6,15 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Executable, case, func, literal_column, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Enrollment, Workflow
 from db.queries.counters import is_known, read_counts, summed
 from db.queries.paging import fetch_page_of
-from db.queries.statements import fetch_all, fetch_scalar, fetch_scalars
+from db.queries.statements import fetch_all, fetch_scalar, fetch_scalars, stoppable
 
 MOST_LISTED = 500
-QUERY_CANCELED = "57014"  # the SQLSTATE of a statement that takes too long
 Row = TypeVar("Row", bound=msgspec.Struct)
-
-
-class CountStopped(Exception):
-    """A count took longer than a statement of the session may."""
 
 
 class ListedWorkflow(msgspec.Struct, frozen=True):
@@ -158,7 +152,7 @@ async def read_last_version(session: AsyncSession, workflow_id: UUID) -> int:
 
 
 async def count_by_place(session: AsyncSession, workflow_id: UUID) -> list[EnrollmentsAtPlace]:
-    """The enrollments of a workflow by status, version and step. Raises `CountStopped`."""
+    """The enrollments of a workflow by status, version and step. Raises `StatementStopped`."""
     places = await read_counts(session, "enrollments", workflow_id)
     if places is not None:
         return [
@@ -169,7 +163,7 @@ async def count_by_place(session: AsyncSession, workflow_id: UUID) -> list[Enrol
 
 
 async def count_visits(session: AsyncSession, workflow_id: UUID) -> list[VisitCount]:
-    """The finished visits of a workflow's steps, over all versions. Raises `CountStopped`."""
+    """The finished visits of a workflow's steps, over all versions. Raises `StatementStopped`."""
     visits = await read_counts(session, "visits", workflow_id)
     if visits is not None:
         return [VisitCount(visit.step_key, visit.state, visit.lane or None, visit.n) for visit in visits]
@@ -180,13 +174,8 @@ async def _scan(
     session: AsyncSession, kind: type[Row], statement: Executable, workflow_id: UUID
 ) -> list[Row]:
     """The rows of a count without counters. When it takes too long, the transaction goes on without it."""
-    try:
-        async with session.begin_nested():
-            return await fetch_all(session, kind, statement, workflow=workflow_id)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", "") != QUERY_CANCELED:
-            raise
-        raise CountStopped from error
+    async with stoppable(session):
+        return await fetch_all(session, kind, statement, workflow=workflow_id)
 
 
 async def list_stopped_steps(session: AsyncSession, workflow_id: UUID) -> list[str]:

@@ -22,7 +22,7 @@ from app.engine.core.types import END
 from app.filters.analysis import UsedHistory, used_fields, used_history
 from app.filters.ast import Filter, FilterError
 from app.filters.evaluate import Match, compile_filter
-from app.filters.fields import Fields, FieldType
+from app.filters.fields import Fields, holds_member
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,7 +180,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
         asks_workflows="workflows" in asked_fields,
         asks_history=reduce(or_, history, UsedHistory()),
         asks_members=any(kind.needs_members(config) for kind, config in kinds)
-        or any(_holds_member(key, fields) for key in _read_or_written(nodes)),
+        or any(holds_member(key, fields) for key in _read_or_written(nodes)),
         asks_owned=any(kind.needs_owner_counts(config) for kind, config in kinds),
         changes_contact=any(kind.changes_contact for kind, _ in kinds),
         watches=bool(goals) or stay is not None or awaited,
@@ -195,11 +195,6 @@ def _read_or_written(nodes: list["Node"]) -> Iterator[object]:
         for text in node.templates.values():
             yield from text.fields
         yield from (key for kind, key in kind_of(node.config).references(node.config) if kind == "field")
-
-
-def _holds_member(key: object, fields: Fields) -> bool:
-    spec = fields.get(str(key))
-    return spec is not None and spec.type is FieldType.USER
 
 
 def filters_of(source: Version | Draft) -> Iterator[Filter | None]:

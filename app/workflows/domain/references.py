@@ -12,7 +12,7 @@ from app.engine.core.version import Version, filters_of
 from app.filters.analysis import changing_field
 from app.filters.ast import Predicate, predicates
 from app.filters.field_values import split_options
-from app.filters.fields import Fields, FieldType
+from app.filters.fields import Fields, holds_member
 from app.filters.values import fold
 
 # Predicates on these fields refer to things by id.
@@ -81,13 +81,9 @@ def _predicate(predicate: Predicate, fields: Fields) -> Used:
     changing = changing_field(predicate)
     yield "field", changing
     key = changing or predicate.field
-    kind = _NAMED.get(key) or ("user" if _holds_member(key, fields) else None)
+    kind = _NAMED.get(key) or ("user" if holds_member(key, fields) else None)
     if kind is not None:
         yield from ((kind, value) for value in values)
-
-
-def _holds_member(key: str, fields: Fields) -> bool:
-    return key in fields and fields[key].type is FieldType.USER
 
 
 def _is_id(value: object) -> bool:

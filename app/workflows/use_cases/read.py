@@ -37,9 +37,9 @@ from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.step_labels import lane_sentence, lookup_for, step_sentence
 from db.models import Workflow, WorkflowVersion
+from db.queries.statements import StatementStopped
 from db.queries.workflow_drafts import read_draft
 from db.queries.workflow_pages import (
-    CountStopped,
     EnrollmentsAtPlace,
     VisitCount,
     count_by_place,
@@ -198,7 +198,7 @@ async def _count(
     it."""
     try:
         return await query(work.session, workflow_id)
-    except CountStopped:
+    except StatementStopped:
         return None
 
 

@@ -1,6 +1,6 @@
 """the emails of live contacts, so that each belongs to one, and a second phone that is one of the others
 
-Triggers keep both, whoever writes contacts: a process of the release before only knows `email` and `phone2`.
+Triggers keep both for every writer: a process of the release before only knows `email` and `phone2`.
 Migration 0026 fills them for the contacts that exist.
 """
 

@@ -14,8 +14,8 @@ SORTS = (
 GROUPS = ("first_page", "deep_page", "sorted", "filtered", "search", "count", "tags", "segments")
 DEEP = ("-created_at", "name", "-city", "updated_at")
 TALLIED = (
-    "city: 5 %", "city: three", "city: nobody", "tag: 30 %", "tag: 26", "select: three", "any of two levels",
-    "custom number: 5 %", "custom date: nobody", "not in a city",
+    "city: 5 %", "city: three", "city: none", "tag: 30 %", "tag: 26", "select: three", "any of two levels",
+    "custom number: 5 %", "custom date: none", "not in a city",
 )  # fmt: skip
 SEARCHES = {
     "common word": "northwind",
@@ -24,7 +24,7 @@ SEARCHES = {
     "no word": "zzyzx",
     "email address": "contoso100@mail",
     "part of a phone number": "555 01",
-    "phone number nobody has": "(415) 000-0000",
+    "unused phone number": "(415) 000-0000",
     "one letter": "n",
     "two letters": "wa",
 }
@@ -54,7 +54,7 @@ def filters_of(lists: Lists) -> dict[str, tuple[tuple[str, ...], dict[str, str]]
         "city: 5 %": ("city:is:Springfield",),
         "city: 0.03 %": ("city:is:town 17",),
         "city: three": ("city:is:Ultima Thule",),
-        "city: nobody": ("city:is:Nowhere",),
+        "city: none": ("city:is:Nowhere",),
         "city: one of": ("city:in:Ultima Thule,Town 3,Town 4",),
         "email: is": ("email:is:contoso100@mail7.example",),
         "email: starts": ("email:starts:northwind77",),
@@ -63,20 +63,20 @@ def filters_of(lists: Lists) -> dict[str, tuple[tuple[str, ...], dict[str, str]]
         "company: contains": ("company:contains:thwind 39",),
         "first name: is": ("first_name:is:fátima",),
         "last name: starts": ("last_name:starts:silva 49",),
-        "website: contains, nobody": ("website:contains:zzyzx",),
+        "website: contains, none": ("website:contains:zzyzx",),
         "tag: 30 %": (f"tags:any_of:{tags['customer']}",),
         "tag: 0.1 %": (f"tags:any_of:{tags['vip']}",),
         "tag: 26": (f"tags:any_of:{tags['pilot']}",),
-        "tag: nobody": (f"tags:any_of:{tags['unused']}",),
+        "tag: none": (f"tags:any_of:{tags['unused']}",),
         "two tags": (f"tags:all_of:{tags['customer']},{tags['pilot']}",),
         "select: half": ("email_consent:any_of:granted",),
         "select: three": ("email_consent:any_of:denied",),
         "custom select: a sixth": (f"custom.{fields['plan']}:any_of:Team",),
         "custom number: 5 %": (f"custom.{fields['budget']}:ge:4500",),
         "custom number: few": (f"custom.{fields['budget']}:eq:17",),
-        "custom number: nobody": (f"custom.{fields['budget']}:gt:5000",),
+        "custom number: none": (f"custom.{fields['budget']}:gt:5000",),
         "custom date: a week": (f"custom.{fields['renewal']}:between:2027-03-01,2027-03-07",),
-        "custom date: nobody": (f"custom.{fields['renewal']}:before:2020-01-01",),
+        "custom date: none": (f"custom.{fields['renewal']}:before:2020-01-01",),
         "owner": (f"owner:is:{owner}",),
         "no owner": ("owner:unassigned",),
         "created: last days": ("created_at:in_last:3 days",),

@@ -35,7 +35,7 @@ create role {ROLE} login bypassrls password '{PASSWORD}';
 grant connect on database {DATABASE} to {ROLE};
 grant usage on schema public to {ROLE};
 grant select, insert on contacts, audit_logs, events, users, contact_tags, tags to {ROLE};
-grant insert on counter_deltas to {ROLE};  -- a trigger counts new contacts
+grant insert on counter_deltas, contact_emails to {ROLE};  -- triggers write these
 create schema peer_admin authorization {ROLE};
 alter role {ROLE} set search_path = peer_admin, public;
 """
